@@ -1,0 +1,1 @@
+"""Loss requests a second over HTTP on loopback: `python -m benchmarks.http`."""

@@ -1,0 +1,33 @@
+"""What a table was measured on, without naming the machine."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = (
+    *("gradwire", "torch", "numpy", "fastapi", "starlette", "pydantic", "orjson", "pysimdjson"),
+    *("uvicorn", "uvloop", "httptools"),
+)
+
+
+def facts() -> dict[str, str]:
+    """Cores that may be used, system, and the versions of Python, `wrk` and the packages in this environment."""
+    found = {
+        "cores": str(len(os.sched_getaffinity(0))),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "wrk": _wrk_version(),
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _wrk_version() -> str:
+    # It prints `wrk <version> [<event loop>] ...`, then its usage, and ends with code 1.
+    shown = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
+    return shown.split()[1]

@@ -1,0 +1,30 @@
+"""Pydantic's validation errors as faults: a JSON pointer and a sentence each."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.problem import Fault, pointer
+from schemas.tensor import TensorFault
+
+
+def faults_of(error: ValidationError, known: set[str] | None = None, *, skip: int = 0) -> list[Fault]:
+    """Every fault of a validation error; `skip` drops leading parts of the locations that no caller wrote."""
+    return [_fault(item, known or set(), skip) for item in error.errors(include_url=False)]
+
+
+def _fault(item: ErrorDetails, known: set[str], skip: int) -> Fault:
+    where = pointer(*item["loc"][skip:])
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, TensorFault):
+        return Fault(where + cause.fault.pointer, cause.fault.detail, cause.fault.status)
+    if item["type"] == "extra_forbidden":
+        near = get_close_matches(str(item["loc"][-1]), known, 1)
+        return Fault(where, "unknown member" + (f"; did you mean {near[0]}?" if near else ""))
+    if item["type"] == "missing":
+        return Fault(where, "required, but missing")
+    message = item["msg"]
+    return Fault(where, message[0].lower() + message[1:])

@@ -1,0 +1,61 @@
+"""Every loss's contract, one class each. Importing a family is all it takes to be in the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Union
+
+from pydantic import Field, TypeAdapter
+
+from schemas.losses import (
+    classification,
+    embedding,
+    multilabel,
+    probability,
+    ranking,
+    regression,
+    sequence,
+    vocabulary,
+)
+from schemas.request import LossRequest
+
+
+def _classes(base: type[LossRequest]) -> list[type[LossRequest]]:
+    """All classes below that are losses, in the order of their definition."""
+    found = []
+    for cls in base.__subclasses__():
+        if "loss" in cls.model_fields:
+            found.append(cls)
+        found.extend(_classes(cls))
+    return found
+
+
+LOSSES: Final[dict[str, type[LossRequest]]] = {cls.name: cls for cls in _classes(LossRequest)}
+"""Every loss's class, by its canonical name."""
+
+ALIASES: Final[dict[str, str]] = {alias: name for name, cls in LOSSES.items() for alias in cls.aliases}
+"""Canonical names by alias (the names of `torch.nn`)."""
+
+AnyLossRequest = Annotated[Union[tuple(LOSSES.values())], Field(discriminator="loss")]  # type: ignore[valid-type] # noqa: UP007 - made of the catalogue
+ANY_LOSS: Final[TypeAdapter[Any]] = TypeAdapter(AnyLossRequest)
+
+
+def resolve(name: str) -> type[LossRequest] | None:
+    """The class of a loss by its name or alias."""
+    return LOSSES.get(ALIASES.get(name, name))
+
+
+__all__ = [
+    "ALIASES",
+    "ANY_LOSS",
+    "LOSSES",
+    "AnyLossRequest",
+    "classification",
+    "embedding",
+    "multilabel",
+    "probability",
+    "ranking",
+    "regression",
+    "resolve",
+    "sequence",
+    "vocabulary",
+]

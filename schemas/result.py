@@ -1,0 +1,63 @@
+"""What a request is answered with: `LossResult` inside the service, `LossAnswer` as JSON callers read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.dtype import FloatingName
+from schemas.request import ABSENT
+from schemas.tensor import Tensor
+
+
+@dataclass(slots=True)
+class LossResult:
+    """A loss and its gradients, as arrays of the request's type.
+
+    `extras` holds what a loss answers beside them, by name.
+    """
+
+    loss: NDArray[Any]
+    gradients: dict[str, NDArray[Any]]
+    reduction: str
+    divisor: float | None
+    count: int
+    ignored: int
+    dtype: FloatingName
+    warnings: list[str]
+    extras: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class LossAnswer(BaseModel):
+    """A loss and its gradients."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "loss": 0.49485534,
+                "gradients": {"input": [[-0.14293478, 0.11685958, 0.0260752], [0.10020291, 0.11074135, -0.21094427]]},
+                "reduction": "mean",
+                "divisor": 1.5,
+                "count": 2,
+                "ignored": 0,
+                "dtype": "float32",
+                "warnings": [],
+            }
+        }
+    )
+
+    loss: Tensor = Field(description="The loss: a number for `mean` and `sum`, the unreduced tensor for `none`.")
+    gradients: dict[str, Tensor] = Field(description="By tensor name, each of its tensor's shape and the loss's type.")
+    reduction: str = Field(description="The reduction that was applied.")
+    divisor: float | None = Field(
+        description="What `mean` divides by, also told for `sum` and `none`: a data set's mean is the sum of sums over "
+        "the sum of divisors. null where mean is no such quotient."
+    )
+    count: int = Field(description="Elements of the unreduced loss that contribute.")
+    ignored: int = Field(description="Elements of the unreduced loss that are ignored.")
+    dtype: FloatingName = Field(description="The type of the loss and the gradients.")
+    warnings: list[str] = Field(description="Deprecated members, and values that PyTorch's documents do not allow.")
+    output: Tensor = Field(ABSENT, description="adaptive_log_softmax_with_loss: each target's log-probability.")

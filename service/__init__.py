@@ -1,0 +1,1 @@
+"""The Gradwire service: requests in, losses and gradients out."""

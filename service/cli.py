@@ -1,0 +1,221 @@
+"""The command `gradwire`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.catalogue import CatalogueEntry, catalogue, entry
+from schemas.losses import LOSSES, resolve
+from schemas.problem import InvalidRequest
+from service.compute import compute, open_device
+from service.http.app import create_app
+from service.http.problems import render
+from service.settings import Settings
+from service.telemetry import configuration
+from service.wire import json as wire
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Losses and their gradients, exactly PyTorch's: over HTTP (`serve`) or right here (`loss`).",
+)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(version("gradwire"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="Example: `gradwire serve --port 9000`, then "
+    "`curl localhost:9000/v1/loss -H 'Content-Type: application/json' "
+    '-d \'{"loss": "mse_loss", "input": [3.0], "target": [1.0]}\'`'
+)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one [default: 8000].")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes [default: 1].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N [default: auto].")] = None,
+) -> None:
+    """Serve losses over HTTP.
+
+    Every option is also a setting: `GRADWIRE_HOST`, `GRADWIRE_PORT`, `GRADWIRE_WORKERS`, `GRADWIRE_DEVICE`, and more that
+    the documentation lists. An option wins over its variable.
+    """
+    given = {"host": host, "port": port, "workers": workers, "device": device}
+    settings = _settings({name: value for name, value in given.items() if value is not None})
+    _check_device(settings.device)
+    # Worker processes read their settings from the environment.
+    for name in given:
+        os.environ[f"GRADWIRE_{name.upper()}"] = str(getattr(settings, name))
+    config = uvicorn.Config(
+        "service.http.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=configuration(settings.log_level, settings.log_format),
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    listening = config.bind_socket()
+    address, bound = listening.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    print(f"Gradwire {version('gradwire')} on http://{shown}:{bound} (documentation at /docs)", flush=True)
+    if settings.workers > 1:
+        from uvicorn.supervisors import Multiprocess
+
+        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        return
+    server = _Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise typer.Exit(3)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, without raising the signal that ended it again: a drained service has done well, and exits 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let uvicorn handle the signals, and forget them afterwards."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+
+
+@app.command(epilog="Example: `gradwire losses huber_loss --json | jq .example | gradwire loss -`")
+def loss(
+    file: Annotated[str, typer.Argument(help="A file with one request as JSON; - for standard input.")],
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N [default: auto].")] = None,
+) -> None:
+    """Compute one request here, without a server: the same code, the same answer.
+
+    Prints the answer as JSON. A faulty request prints its problem document on standard error, and exits with 1.
+    """
+    settings = _settings({} if device is None else {"device": device})
+    _check_device(settings.device)
+    try:
+        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    import torch
+
+    torch.set_num_threads(settings.torch_threads)
+    try:
+        request = wire.decode(body, None, max_elements=settings.max_elements)
+        result = compute([request], open_device(settings.device))[0]
+    except InvalidRequest as error:
+        sys.stderr.buffer.write(render(error, "/v1/loss")[2] + b"\n")
+        raise typer.Exit(1) from None
+    sys.stdout.buffer.write(wire.encode(result, request.encoding) + b"\n")
+
+
+@app.command()
+def losses(
+    name: Annotated[str | None, typer.Argument(help="One loss, by its name or alias.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue's entry as JSON.")] = False,
+) -> None:
+    """The catalogue: every loss, or one with its tensors, options and an example."""
+    if name is None:
+        if as_json:
+            print(catalogue().model_dump_json(indent=2))
+        else:
+            _print_all()
+        return
+    cls = resolve(name)
+    if cls is None:
+        _fail(f"there is no loss {name!r}; there are {', '.join(LOSSES)}")
+    if as_json:
+        print(entry(cls).model_dump_json(indent=2))
+    else:
+        _print_one(entry(cls))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the service."""
+    document = create_app(_settings({"log_level": "error", "access_log": False})).openapi()
+    print(json.dumps(document, indent=2))
+
+
+def _print_all() -> None:
+    table = Table("loss", "torch.nn", "family", "what it is", box=None, header_style="bold")
+    for item in catalogue().losses:
+        table.add_row(item.name, ", ".join(item.aliases), item.family, item.summary)
+    Console().print(table)
+
+
+def _print_one(item: CatalogueEntry) -> None:
+    console = Console(highlight=False, markup=False)
+    console.print(f"{item.name} ({', '.join(item.aliases)})", style="bold")
+    console.print(f"{item.summary}\n\n  {item.formula}\n\nmean divides by {item.mean}.\n")
+    tensors = Table("tensor", "dims", "values", "required", "gradient", box=None, header_style="bold")
+    for tensor in item.tensors:
+        required = "yes" if tensor.required else "no"
+        tensors.add_row(tensor.name, tensor.dims, f"{tensor.kind}, {tensor.values}", required, tensor.differentiable)
+    console.print(tensors)
+    options = Table("option", "default", "what it is", box=None, header_style="bold")
+    for option, schema in item.options.items():
+        default = json.dumps(schema["default"]) if "default" in schema else ""
+        options.add_row(option, default, schema.get("description", ""))
+    console.print(options)
+    for note in item.notes:
+        console.print(f"- {note}")
+    console.print(f"\nExample, for gradwire loss - :\n{json.dumps(item.example)}")
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        _fail(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})")
+
+
+def _check_device(name: str) -> None:
+    try:
+        open_device(name)
+    except ValueError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> Any:
+    print(f"gradwire: {message}", file=sys.stderr)
+    raise typer.Exit(2)

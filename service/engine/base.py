@@ -1,0 +1,51 @@
+"""What every engine is: requests in, outcomes out, awaited.
+
+    Exception
+    └── EngineStopped       it takes no more work, or stopped before this request's turn
+
+Whatever else `submit` raises came from computing that one request.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from schemas.losses import LOSSES
+from schemas.request import LossRequest
+from schemas.result import LossResult
+
+
+class EngineStopped(Exception):
+    """The engine takes no more work."""
+
+
+class Outcome(NamedTuple):
+    """A result, and the seconds that its request waited and was computed (with its batch)."""
+
+    result: LossResult
+    queued: float
+    computed: float
+
+
+class Engine(Protocol):
+    """Computes requests; every method is called on one event loop."""
+
+    async def start(self) -> None:
+        """Open the device and begin to take work. Raises `ValueError` for a device that is not there."""
+
+    async def stop(self) -> None:
+        """Take no more work, answer what is queued, and release the device."""
+
+    async def submit(self, request: LossRequest) -> Outcome:
+        """The outcome of one request. A cancelled call is not computed if its turn has not come."""
+
+
+async def probe(engine: Engine) -> bool:
+    """Whether the engine computes: a small loss with a known answer goes all the way through it."""
+    cls = LOSSES["mse_loss"]
+    request = cls.model_validate({"input": [3.0], "target": [1.0]})
+    try:
+        outcome = await engine.submit(request)
+    except Exception:  # whatever it is, the engine does not compute
+        return False
+    return float(outcome.result.loss) == 4.0 and float(outcome.result.gradients["input"][0]) == 4.0

@@ -1,0 +1,175 @@
+"""The batching engine: one worker thread on one device, which takes what is queued the moment it is free.
+
+There is no timer: a batch is whatever gathered while the last one ran, so an idle engine adds no wait. What is taken at
+once is capped by elements. Entries whose caller has gone are dropped before they are computed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Hashable
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+import torch
+
+from schemas.request import LossRequest
+from service.compute import Device, compute, open_device
+from service.engine.base import EngineStopped, Outcome
+
+log = logging.getLogger("gradwire.engine")
+
+HAND_OVER_AFTER = 0.001
+"""Seconds of computing after which finished answers are handed over before the rest of what was taken is computed."""
+
+
+class Entry(NamedTuple):
+    """A request in the queue."""
+
+    request: LossRequest
+    future: asyncio.Future[Outcome]
+    asked: float
+
+
+Finished = list[tuple[asyncio.Future[Outcome], Outcome | BaseException]]
+
+
+class BatchingEngine:
+    """Groups queued requests by their keys and computes each group as one batch."""
+
+    def __init__(self, device: str = "auto", *, threads: int = 1, batch_elements: int = 1 << 20) -> None:
+        self._name = device
+        self._threads = threads
+        self._batch_elements = batch_elements
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._accepting = False
+        self.dropped = 0
+        """Requests that were not computed, because their callers had gone."""
+
+    async def start(self) -> None:
+        """Open the device and start the worker."""
+        device = open_device(self._name)
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, args=(device,), name="gradwire-worker", daemon=True)
+        self._thread.start()
+        self._accepting = True
+        log.info("engine started", extra={"device": device.name})
+
+    async def stop(self) -> None:
+        """Answer what is queued, then end the worker."""
+        self._accepting = False
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
+            self._refuse_rest()
+
+    async def submit(self, request: LossRequest) -> Outcome:
+        """Queue it and wait for its outcome."""
+        if not self._accepting:
+            raise EngineStopped("the engine is not running")
+        assert self._loop is not None
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._queue.put(Entry(request, future, time.perf_counter()))
+        return await future
+
+    def _refuse_rest(self) -> None:
+        """What was queued behind the end."""
+        while not self._queue.empty():
+            entry = self._queue.get()
+            if entry is not None and not entry.future.done():
+                entry.future.set_exception(EngineStopped("the engine stopped before this request's turn"))
+
+    # On the worker's thread.
+
+    def _work(self, device: Device) -> None:
+        torch.set_num_threads(self._threads)
+        while True:
+            entry = self._queue.get()
+            if entry is None:
+                return
+            taken, ended = self._take(entry)
+            self._compute(taken, device)
+            if ended:
+                return
+
+    def _take(self, first: Entry) -> tuple[list[Entry], bool]:
+        """What is queued now, up to the cap; and whether the end was among it."""
+        taken = [first]
+        elements = first.request.checked.layout.elements
+        get = self._queue.get_nowait
+        while elements < self._batch_elements:
+            try:
+                entry = get()
+            except Empty:
+                break
+            if entry is None:
+                return taken, True
+            taken.append(entry)
+            elements += entry.request.checked.layout.elements
+        return taken, False
+
+    def _compute(self, taken: list[Entry], device: Device) -> None:
+        finished: Finished = []
+        began = time.perf_counter()
+        for group in _groups(taken):
+            alive = [entry for entry in group if not entry.future.cancelled()]
+            self.dropped += len(group) - len(alive)
+            if alive:
+                finished += _answers(alive, device)
+            if time.perf_counter() - began > HAND_OVER_AFTER:
+                self._hand_over(finished)
+                finished, began = [], time.perf_counter()
+        self._hand_over(finished)
+
+    def _hand_over(self, finished: Finished) -> None:
+        if finished and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(_deliver, finished)
+            except RuntimeError:  # the loop has closed: nobody waits any more
+                log.warning("answers without a loop to take them", extra={"answers": len(finished)})
+
+
+def _groups(taken: list[Entry]) -> list[list[Entry]]:
+    """Entries with equal keys together, in the order in which each group's first one came."""
+    if len(taken) == 1:
+        return [taken]
+    groups: dict[Hashable, list[Entry]] = {}
+    for entry in taken:
+        key = entry.request.checked.key
+        groups.setdefault(id(entry) if key is None else key, []).append(entry)
+    return list(groups.values())
+
+
+def _answers(group: list[Entry], device: Device) -> Finished:
+    """Compute a group as one batch; if that raises, each of it alone, so that only the culprit fails."""
+    began = time.perf_counter()
+    try:
+        results = compute([entry.request for entry in group], device)
+    except Exception as error:
+        if len(group) == 1:
+            log.error("a request failed", exc_info=error, extra={"loss": group[0].request.name})
+            return [(group[0].future, error)]
+        log.warning("a batch failed; computing its requests alone", extra={"requests": len(group)})
+        return [answer for entry in group for answer in _answers([entry], device)]
+    computed = time.perf_counter() - began
+    return [
+        (entry.future, Outcome(result, began - entry.asked, computed))
+        for entry, result in zip(group, results, strict=True)
+    ]
+
+
+def _deliver(finished: Finished) -> None:
+    """On the loop: wake the callers that are still there."""
+    for future, outcome in finished:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -1,0 +1,47 @@
+"""No batching: each request alone, with the same compute. The oracle that batching is held against."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from schemas.request import LossRequest
+from service.compute import Device, compute, open_device
+from service.engine.base import EngineStopped, Outcome
+
+
+class DirectEngine:
+    """Computes each request alone, one at a time, on a thread of its own."""
+
+    def __init__(self, device: str = "auto", *, threads: int = 1) -> None:
+        self._name = device
+        self._threads = threads
+        self._device: Device | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def start(self) -> None:
+        """Open the device."""
+        self._device = open_device(self._name)
+        self._thread = ThreadPoolExecutor(1, "gradwire-direct", torch.set_num_threads, (self._threads,))
+
+    async def stop(self) -> None:
+        """Finish what runs."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.to_thread(thread.shutdown)
+
+    async def submit(self, request: LossRequest) -> Outcome:
+        """Compute it alone."""
+        if self._thread is None:
+            raise EngineStopped("the engine is not running")
+        asked = time.perf_counter()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, request, asked)
+
+    def _answer(self, request: LossRequest, asked: float) -> Outcome:
+        assert self._device is not None
+        began = time.perf_counter()
+        result = compute([request], self._device)[0]
+        return Outcome(result, began - asked, time.perf_counter() - began)

@@ -1,0 +1,156 @@
+"""The application: routes, their documentation, and the engine's life."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from schemas.catalogue import example, summary
+from schemas.losses import ALIASES, LOSSES, AnyLossRequest
+from schemas.request import LossRequest
+from schemas.result import LossAnswer
+from service.engine import BatchingEngine, DirectEngine, Engine
+from service.engine.base import probe
+from service.http.compute import Computing
+from service.http.front import Front
+from service.http.openapi import DESCRIPTION, PROBLEMS, describe
+from service.http.reference import router
+from service.settings import Settings
+from service.telemetry import AccessLog, configure
+
+log = logging.getLogger("gradwire.http")
+
+
+class LossRoute(APIRoute):
+    """A compute route: FastAPI documents it from its signature, `Computing` serves it.
+
+    FastAPI's own handling of a request would parse the body with another JSON reader, validate it without the reader's
+    context, and serialise the answer's numbers one by one.
+    """
+
+    computing: Computing
+    loss_class: type[LossRequest] | None = None
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve POST; leave the rest to FastAPI, which refuses it."""
+        if scope["method"] == "POST":
+            await self.computing.serve(self.loss_class, scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
+
+class Gradwire(FastAPI):
+    """FastAPI with the front in place of Starlette's error pages."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Only what FastAPI's own routes need lies between the front and the router: all that is raised is the front's."""
+        return Front(AsyncExitStackMiddleware(self.router), self.state.access_log)
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine that the settings choose."""
+    if settings.engine == "direct":
+        return DirectEngine(settings.device, threads=settings.torch_threads)
+    return BatchingEngine(settings.device, threads=settings.torch_threads, batch_elements=settings.batch_elements)
+
+
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+    """The ASGI application, with an engine that lives as long as it does."""
+    settings = settings or Settings()
+    configure(settings.log_level, settings.log_format)
+    engine = engine or make_engine(settings)
+    app = Gradwire(
+        title="Gradwire",
+        version=version("gradwire"),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
+    computing = Computing(engine, settings)
+    add_route(app, computing, "/v1/loss", None)
+    for cls in LOSSES.values():
+        add_route(app, computing, f"/v1/losses/{cls.name}", cls)
+    for alias, name in ALIASES.items():
+        add_route(app, computing, f"/v1/losses/{alias}", LOSSES[name])
+    app.include_router(router)
+    describe(app)
+    return app
+
+
+def add_route(app: FastAPI, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
+    """One compute operation: with its class, or for any loss."""
+
+    async def operation(request: Any) -> Any:
+        """Only a signature: `LossRoute` serves the requests."""
+
+    operation.__annotations__ = {"request": cls or AnyLossRequest, "return": LossAnswer}
+    alias = cls is not None and not path.endswith(f"/{cls.name}")
+    route = LossRoute(
+        path,
+        operation,
+        methods=["POST"],
+        response_model=LossAnswer,
+        operation_id=cls.name if cls else "loss",
+        name=cls.name if cls else "loss",
+        summary=summary(cls) if cls else "Any loss and its gradients",
+        description=_describe(cls),
+        tags=[cls.about.family] if cls else ["losses"],
+        responses=PROBLEMS,
+        include_in_schema=not alias,
+        openapi_extra={"requestBody": {"content": {"application/json": _examples(cls)}}},
+    )
+    route.computing = computing
+    route.loss_class = cls
+    app.router.routes.append(route)
+
+
+def _examples(cls: type[LossRequest] | None) -> dict[str, Any]:
+    if cls is not None:
+        return {"example": example(cls)}
+    return {"examples": {name: {"summary": summary(one), "value": example(one)} for name, one in LOSSES.items()}}
+
+
+def _describe(cls: type[LossRequest] | None) -> str:
+    if cls is None:
+        return (
+            "The member `loss` names the loss; its tensors and options stand beside it. The catalogue lists them all."
+        )
+    about = cls.about
+    notes = "".join(f"\n- {note}" for note in about.notes)
+    return (
+        f"{summary(cls)}\n\n`{about.formula}`\n\n**mean** divides by {about.mean}.\n{notes}\n\n"
+        f"The member `loss` may be left out. Source: {about.source}."
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    engine: Engine = app.state.engine
+    await engine.start()
+    if not await probe(engine):  # also makes torch load what it loads at its first backward pass
+        log.error("the first computation failed")
+    # What lives as long as the process need not be walked by every full collection: it was seen in the 99th percentile.
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        await engine.stop()
+        if app.state.access_log is not None:
+            app.state.access_log.close()
+        gc.unfreeze()

@@ -1,0 +1,118 @@
+"""`POST /v1/loss` and `POST /v1/losses/{name}`: read, decode, compute, encode, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from schemas.request import LossRequest
+from service.engine import Engine
+from service.http.body import Disconnected, check_accept, check_content_type, read_body
+from service.settings import Settings
+from service.wire import json as wire
+
+WATCH_AFTER = 0.01
+"""Seconds of waiting after which a caller is watched for going away: most answers are out before."""
+
+
+class Computing:
+    """The ASGI application behind the compute routes."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._max_body = settings.max_body_bytes
+        self._max_elements = settings.max_elements
+        self._offload = settings.offload_bytes
+
+    async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request for a loss: of class `cls`, or of the one that its body names."""
+        headers = dict(scope["headers"])
+        check_content_type(headers.get(b"content-type"))
+        check_accept(headers.get(b"accept"))
+        body = await read_body(receive, headers, self._max_body)
+
+        began = time.perf_counter()
+        if len(body) < self._offload:
+            request = wire.decode(body, cls, max_elements=self._max_elements)
+        else:
+            request = await _aside(lambda: wire.decode(body, cls, max_elements=self._max_elements))
+        del body
+        scope["gradwire.loss"] = request.name
+        decoded = time.perf_counter()
+
+        watch = Watch(receive)
+        try:
+            outcome = await self._engine.submit(request)
+        except asyncio.CancelledError:
+            watch.forgive()  # raises Disconnected, if that is what it was
+            raise
+        finally:
+            watch.close()
+
+        answered = time.perf_counter()
+        result = outcome.result
+        size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
+        if size < self._offload:
+            payload = wire.encode(result, request.encoding)
+        else:
+            payload = await _aside(lambda: wire.encode(result, request.encoding))
+        timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
+            (decoded - began) * 1e3,
+            outcome.queued * 1e3,
+            outcome.computed * 1e3,
+            (time.perf_counter() - answered) * 1e3,
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", b"%d" % len(payload)),
+                    (b"server-timing", timing),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": payload})
+
+
+class Watch:
+    """Cancels the task that waits for an answer when its caller goes away."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._waiting = asyncio.current_task()
+        self._timer = self._loop.call_later(WATCH_AFTER, self._begin)
+        self._listener: asyncio.Task[None] | None = None
+        self._gone = False
+
+    def _begin(self) -> None:
+        self._listener = self._loop.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and self._waiting is not None:
+            self._gone = True
+            self._waiting.cancel()
+
+    def forgive(self) -> None:
+        """Turn the cancellation that this watch made into `Disconnected`."""
+        if self._gone and self._waiting is not None:
+            self._waiting.uncancel()
+            raise Disconnected
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+
+
+async def _aside(work: Callable[[], Any]) -> Any:
+    """Run on a thread beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)

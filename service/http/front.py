@@ -1,0 +1,78 @@
+"""The outermost layer: every request gets its id and its line in the log, every exception becomes a problem."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.body import Disconnected
+from service.http.problems import render
+from service.telemetry import AccessLog
+
+log = logging.getLogger("gradwire.http")
+
+ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Front:
+    """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised."""
+
+    def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
+        self._app = app
+        self._access_log = access_log
+        self._prefix = secrets.token_hex(6).encode()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP goes through as it is."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        method: str = scope["method"]
+        request_id = self._request_id(scope["headers"])
+        if method == "HEAD":  # the server itself leaves the body out
+            scope = {**scope, "method": "GET"}
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Disconnected:
+            status = 499  # nobody is there to be answered; for the log alone
+        except Exception as error:
+            if status:  # the answer has begun: it can only be broken off
+                raise
+            await self._refuse(error, scope["path"], request_id, answer)
+        finally:
+            if self._access_log is not None:
+                loss = scope.get("gradwire.loss")
+                seconds = time.perf_counter() - began
+                self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
+
+    async def _refuse(self, error: Exception, path: str, request_id: bytes, answer: Send) -> None:
+        status, headers, body = render(error, path)
+        if status == 500:
+            log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": path})
+        fields: list[Any] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        fields.append((b"content-length", str(len(body)).encode()))
+        await answer({"type": "http.response.start", "status": status, "headers": fields})
+        await answer({"type": "http.response.body", "body": body})
+
+    def _request_id(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        for name, value in headers:
+            if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
+                return value
+        return self._prefix + b"-%x" % next(self._numbers)

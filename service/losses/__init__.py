@@ -1,0 +1,28 @@
+"""The formula of every loss, in torch, unreduced. Importing a family registers its formulas."""
+
+from service.losses import (
+    classification,
+    embedding,
+    multilabel,
+    probability,
+    ranking,
+    regression,
+    sequence,
+    vocabulary,
+)
+from service.losses.formula import FORMULAS, Formula, Tensors, Terms
+
+__all__ = [
+    "FORMULAS",
+    "Formula",
+    "Tensors",
+    "Terms",
+    "classification",
+    "embedding",
+    "multilabel",
+    "probability",
+    "ranking",
+    "regression",
+    "sequence",
+    "vocabulary",
+]

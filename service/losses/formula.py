@@ -1,0 +1,56 @@
+"""The register of formulas: one torch function a request class, unreduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from schemas.request import LossRequest
+
+
+@dataclass(slots=True)
+class Terms:
+    """What a formula answers.
+
+    `values`: the unreduced loss. `shares`: what each value adds to `mean`'s divisor, where that is not 1 (only where
+    the request's class leaves the divisor to the formula). `sizes`: what `mean` divides each value by first.
+    `extras`: further answers by name.
+    """
+
+    values: Tensor
+    shares: Tensor | None = None
+    sizes: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+Tensors = dict[str, Tensor]
+Function = Callable[[Any, Tensors], Terms]
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A loss's function, and what its torch kernels need.
+
+    `half`: they know float16 and bfloat16 on every device; else those are computed in float32 and rounded.
+    `pads`: the rows hold element-wise exp, log or pow, whose last bit changes with the position in the buffer.
+    """
+
+    function: Function
+    half: bool = True
+    pads: bool = False
+
+
+FORMULAS: dict[type[LossRequest], Formula] = {}
+
+
+def register(cls: type[LossRequest], *, half: bool = True, pads: bool = False) -> Callable[[Function], Function]:
+    """Make the decorated function the formula of this class; `t` holds the stacked tensors by name."""
+
+    def accept(function: Function) -> Function:
+        FORMULAS[cls] = Formula(function, half, pads)
+        return function
+
+    return accept

@@ -1,0 +1,1 @@
+"""Bytes to requests and results to bytes, one module a form."""

@@ -1,0 +1,176 @@
+"""JSON: request bodies to checked requests, results to bodies."""
+
+from __future__ import annotations
+
+import binascii
+import math
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from schemas.dtype import BFLOAT16, NAMES
+from schemas.faults import faults_of
+from schemas.losses import ALIASES, ANY_LOSS, LOSSES
+from schemas.problem import MALFORMED, Fault, InvalidRequest
+from schemas.request import LossRequest
+from schemas.result import LossResult
+from schemas.tensor import Reading
+
+MEDIA_TYPE: Final = "application/json"
+MAX_DEPTH: Final = 32
+OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+
+
+def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
+    """The checked request in a body: of class `cls`, or of the one that its `loss` names.
+
+    Raises `InvalidRequest`, with status 400 faults where the body is no JSON object or nested too deep.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(_no_json(body, error)) from None
+    if type(data) is not dict:
+        raise _malformed("the body is no JSON object")
+    reading = Reading(not _holds_booleans(body), max_elements)
+    try:
+        if cls is None:
+            return ANY_LOSS.validate_python(data, context=reading)  # type: ignore[no-any-return] # the union is made at run time
+        return cls.model_validate(data, context=reading)
+    except InvalidRequest:
+        _check_depth(data)
+        raise
+    except ValidationError as error:
+        _check_depth(data)
+        raise InvalidRequest(_faults(error, data)) from None
+
+
+def encode(result: LossResult, encoding: str) -> bytes:
+    """The JSON body of a result; its tensors as nested lists or as base64 objects."""
+    write = _base64 if encoding == "base64" else _list
+    answer: dict[str, Any] = {
+        "loss": _number(result.loss) if result.loss.ndim == 0 else write(result.loss),
+        "gradients": {
+            name: write(gradient) if gradient.ndim else _number(gradient) for name, gradient in result.gradients.items()
+        },
+        "reduction": result.reduction,
+        "divisor": _float(result.divisor),
+        "count": result.count,
+        "ignored": result.ignored,
+        "dtype": result.dtype,
+        "warnings": result.warnings,
+    }
+    for name, extra in result.extras.items():
+        answer[name] = _number(extra) if extra.ndim == 0 else write(extra)
+    return orjson.dumps(answer, option=OPTIONS)
+
+
+def _float(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _number(array: NDArray[Any]) -> Any:
+    """A 0-d array in the fewest digits that read back to the same number of its type."""
+    value = float(array)
+    if not math.isfinite(value):
+        return _float(value)
+    if array.dtype == np.float64:
+        return value
+    return np.float32(value)  # exact for the half types too, and orjson knows no scalar of theirs
+
+
+def _base64(array: NDArray[Any]) -> dict[str, Any]:
+    return {
+        "dtype": NAMES[array.dtype],
+        "shape": list(array.shape),
+        "data": binascii.b2a_base64(array.tobytes(), newline=False).decode("ascii"),
+    }
+
+
+def _list(array: NDArray[Any]) -> Any:
+    """Nested lists, in the fewest digits; orjson would write null where a number is not finite."""
+    if array.dtype == BFLOAT16:
+        array = array.astype(np.float32)
+    finite = np.isfinite(array)
+    return array if finite.all() else orjson.Fragment(_with_strings(array, finite))
+
+
+def _with_strings(array: NDArray[Any], finite: NDArray[np.bool_]) -> bytes:
+    texts: list[bytes] = orjson.dumps(array.reshape(-1), option=OPTIONS)[1:-1].split(b",")
+    flat = array.reshape(-1)
+    for at in np.flatnonzero(~finite.reshape(-1)).tolist():
+        texts[at] = b'"NaN"' if np.isnan(flat[at]) else b'"Infinity"' if flat[at] > 0 else b'"-Infinity"'
+    for size in reversed(array.shape):
+        texts = [b"[" + b",".join(texts[at : at + size]) + b"]" for at in range(0, len(texts), size)]
+    return texts[0]
+
+
+def _holds_booleans(body: bytes) -> bool:
+    """Whether `true` or `false` stands anywhere in the body; only then are numbers told from booleans one by one.
+
+    A search for one byte is many times as fast as one for a word, and neither letter occurs in numbers.
+    """
+    return _holds(body, b"t", b"true") or _holds(body, b"f", b"false")
+
+
+def _holds(body: bytes, letter: bytes, word: bytes) -> bool:
+    at = body.find(letter)
+    tries = 0
+    while at >= 0:
+        if body.startswith(word, at):
+            return True
+        tries += 1
+        if tries > 1000:  # text, not numbers: base64, say
+            return word in body
+        at = body.find(letter, at + 1)
+    return False
+
+
+def _malformed(detail: str) -> InvalidRequest:
+    return InvalidRequest([Fault("", detail, MALFORMED)])
+
+
+def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+    if not body:
+        return "the body is empty; a JSON object is needed"
+    detail = f"the body is no JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    if any(word in body for word in (b"NaN", b"Infinity")):
+        detail += '; JSON has no NaN and no Infinity: write them as strings, "NaN"'
+    return detail
+
+
+def _check_depth(data: Any) -> None:
+    """Nesting beyond the limit is malformed. Only asked of what is invalid: a valid request cannot be that deep."""
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if type(item) is dict else item)
+            if type(inner) is list or type(inner) is dict
+        ]
+        if not level:
+            return
+    raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _faults(error: ValidationError, data: dict[str, Any]) -> list[Fault]:
+    """What the union itself finds wrong: the loss's name."""
+    kinds = {item["type"] for item in error.errors(include_url=False)}
+    if "union_tag_not_found" in kinds:
+        return [Fault("/loss", "required: the loss's name")]
+    if "union_tag_invalid" in kinds:
+        known = ", ".join(LOSSES)
+        return [
+            Fault(
+                "/loss",
+                f"there is no loss {str(data['loss'])[:80]!r}; there are {known}, and the torch.nn names "
+                f"of the same ({', '.join(list(ALIASES)[:2])}, ...)",
+            )
+        ]
+    return faults_of(error)
