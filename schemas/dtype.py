@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
 
 FloatingName = Literal["float64", "float32", "float16", "bfloat16"]
 
@@ -39,3 +40,13 @@ def widest(names: set[str]) -> str:
     if {"float16", "bfloat16"} <= names and not names & {"float64", "float32"}:
         return "float32"
     return next((name for name in FLOATING if name in names), "float32")
+
+
+def cast_floating(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+    """The array in that floating type; overflow becomes infinity, as in torch."""
+    if array.dtype == dtype:
+        return array
+    if dtype == BFLOAT16 and array.dtype.kind == "b":
+        array = array.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(dtype)

@@ -39,6 +39,12 @@ class TensorField:
         alternatives = forms(self.dims)
         return alternatives[min(at, len(alternatives) - 1)]
 
+    @property
+    def batched(self) -> bool:
+        """Whether the tensor has rows that can be stacked: its batched form starts with `N` or `*B`."""
+        form = forms(self.dims)[-1]
+        return bool(form) and form[0] in ("N", "*B")
+
     def allowed(self) -> str:
         """The values that it may have, in words."""
         return DOMAINS.get(self.domain, "any")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from schemas.dims import Bound, Shape, bind, expected, fits, numel, show, spell
+from schemas.dims import Bound, Shape, bind, expected, fits, forms, numel, show, spell
 from schemas.field import TensorField
 from schemas.problem import Fault, pointer
+
+if TYPE_CHECKING:
+    from schemas.request import LossRequest
 
 Shapes = tuple[tuple[str, Shape], ...]
 
@@ -16,9 +21,10 @@ class Layout:
     """How the shapes of a request's tensors fit together.
 
     `form`: which alternative of the dims holds. `bound`: the sizes behind each name. `faults`: shapes that do not fit.
-    `probabilities`: the class targets are probabilities. `unreduced`: the shape of the unreduced loss. `rows`: for losses
-    stacked by rows, the number of them, and `inner` the dims of the unreduced loss in each. `spread`: for tensors that broadcast, the shape to view them in first.
-    `elements`: the elements that the request needs, broadcasts expanded. `trailing`: what must be equal to stack.
+    `probabilities`: the class targets are probabilities. `unreduced`: the shape of the unreduced loss. `spread`: for
+    tensors that broadcast, the shape to view them in first. `elements`: those that the request needs, broadcasts
+    expanded. For losses that are stacked by rows, `rows`: their number; `inner`: the dims of the unreduced loss in each;
+    `trailing`: those of each tensor; `shared`: the tensors that have no rows.
     """
 
     shapes: dict[str, Shape]
@@ -33,6 +39,7 @@ class Layout:
     elements: int = 0
     inner: Shape = ()
     trailing: tuple[tuple[str, Shape], ...] = ()
+    shared: tuple[str, ...] = ()
 
     def size(self, name: str) -> int | None:
         """The size behind a dim's name, or `None` where a fault left it unknown."""
@@ -82,3 +89,38 @@ class Layout:
         self.form = count - 1
         wanted = " or ".join(spell(spec.form(at)) for at in range(count))
         self.fault(name, f"shape {show(shape)} does not fit {wanted}")
+
+
+@lru_cache(maxsize=4096)
+def layout_of(cls: type[LossRequest], shapes: Shapes) -> Layout:
+    """The layout of these shapes: read-only once made, since requests share it."""
+    layout = Layout(dict(shapes))
+    layout.bind(cls.tensor_fields)
+    alternatives = forms(cls.unreduced)
+    found = expected(alternatives[min(layout.form, len(alternatives) - 1)], layout.bound)
+    layout.unreduced = found if found is not None else ()
+    for name, spec in cls.tensor_fields.items():
+        if spec.broadcast and name in layout.shapes and found is not None:
+            viewed = cls.spread(name, layout.shapes[name], found)
+            if viewed is None:
+                layout.fault(name, f"shape {show(layout.shapes[name])} does not broadcast to {show(found)}")
+            else:
+                layout.spread[name] = viewed
+    layout.elements = numel(layout.unreduced)
+    layout.elements += sum(numel(layout.unreduced if name in layout.spread else shape) for name, shape in shapes)
+    cls.arrange(layout)
+    if cls.stacking == "rows":
+        _arrange_rows(cls, layout)
+    elif cls.stacking == "elements":
+        layout.trailing = tuple((name, ()) for name, _ in shapes)
+    return layout
+
+
+def _arrange_rows(cls: type[LossRequest], layout: Layout) -> None:
+    batch = layout.bound.get("N", layout.bound.get("*B", ()))
+    layout.rows = numel(batch)
+    layout.inner = layout.unreduced[len(batch) :]
+    layout.shared = tuple(name for name in layout.shapes if not cls.tensor_fields[name].batched)
+    layout.trailing = tuple(
+        (name, shape if name in layout.shared else shape[len(batch) :]) for name, shape in layout.shapes.items()
+    )

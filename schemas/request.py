@@ -1,18 +1,16 @@
 """One request: a loss, its tensors and its options, checked until nothing is left that torch could trip over.
 
 `LossRequest` is the base of every loss's own class (in `schemas.losses`). A class says what its tensors are
-(`schemas.field`), this module holds what is common: reading, shapes, types, values, gradients, reduction and limits.
+(`schemas.field`) and what more must hold; `schemas.check` holds what is common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, ClassVar, Literal, Self, cast
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,13 +25,13 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from schemas import values
-from schemas.dims import Shape, broadcasts, expected, forms, numel, show
-from schemas.dtype import BFLOAT16, FLOATING, NAMES, FloatingName, is_floating, widest
+from schemas.check import Checked, check
+from schemas.dims import Shape, broadcasts
+from schemas.dtype import FloatingName
 from schemas.faults import faults_of
 from schemas.field import TensorField
-from schemas.layout import Layout, Shapes
-from schemas.problem import TOO_LARGE, Fault, InvalidRequest, pointer
+from schemas.layout import Layout
+from schemas.problem import Fault, InvalidRequest
 from schemas.tensor import Reading, Tensor
 
 Reduction = Literal["none", "mean", "sum"]
@@ -55,27 +53,6 @@ class About:
     example: dict[str, Any]
     notes: tuple[str, ...] = ()
     source: str = "torch.nn.functional"
-
-
-@dataclass(slots=True)
-class Checked:
-    """A request ready to compute: arrays of their final types, and all that was worked out on the way.
-
-    `tensors` by name, floating ones of type `dtype`, index and integer ones int64. `count` and `ignored`: contributing
-    and ignored elements of the unreduced loss. `divisor`: what `mean` divides by, where that is a count. `key`: requests with an equal key may be stacked; `None` never is.
-    """
-
-    tensors: dict[str, NDArray[Any]]
-    layout: Layout
-    dtype: FloatingName = "float32"
-    reduction: str = "mean"
-    gradients: tuple[str, ...] = ()
-    cotangent: NDArray[Any] | None = None
-    count: int = 0
-    ignored: int = 0
-    divisor: int | None = None
-    key: Hashable = None
-    warnings: list[str] = field(default_factory=list)
 
 
 class LossRequest(BaseModel):
@@ -154,8 +131,6 @@ class LossRequest(BaseModel):
         """What `mean` divides by, where that is a count; `None` where the formula tells it, from weights."""
         return checked.count
 
-    # The common checks.
-
     @model_validator(mode="wrap")
     @classmethod
     def _validate(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
@@ -171,115 +146,10 @@ class LossRequest(BaseModel):
                 raise InvalidRequest(faults) from None
         reading = info.context if info.context is not None else DEFAULT_READING
         broken = {fault.pointer.split("/")[1] for fault in faults if fault.pointer}
-        request.__dict__["checked"] = request._check(reading, broken, faults)
+        request.__dict__["checked"] = check(request, reading, broken, faults)
         if faults:
             raise InvalidRequest(faults)
         return request
-
-    def _check(self, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
-        given = {name: tensor for name, tensor in self.arrays().items() if name.split(".")[0] not in broken}
-        shapes = tuple((name, tensor.array.shape) for name, tensor in given.items())
-        layout = _layout(type(self), shapes)
-        faults.extend(layout.faults)
-        cotangent = ABSENT if "cotangent" in broken else self.cotangent
-        elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
-        if elements > reading.max_elements:
-            faults.append(
-                Fault(
-                    "",
-                    f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}",
-                    TOO_LARGE,
-                )
-            )
-            return Checked({}, layout)
-        dtype = self._dtype(given, cotangent)
-        checked = Checked({}, layout, dtype)
-        checked.count = numel(layout.unreduced)
-        self._check_tensors(given, checked, faults)
-        checked.reduction = self._reduction(checked)
-        checked.gradients = self._gradients(checked, broken, faults)
-        if not broken and not layout.faults:
-            self.check(checked, faults)
-            checked.count -= checked.ignored
-            if self.on_empty == "error" and checked.count == 0 and checked.reduction in ("mean", "batchmean"):
-                faults.append(Fault("/on_empty", "nothing contributes to the mean, and on_empty is error"))
-            checked.cotangent = self._cotangent(cotangent, checked, faults)
-        if not faults:
-            checked.divisor = self.mean_divides(checked)
-            checked.key = self._key(checked)
-        return checked
-
-    def _dtype(self, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
-        if self.dtype is not None:
-            return self.dtype
-        every = given.values() if cotangent is None else (*given.values(), cotangent)
-        typed = {NAMES[tensor.array.dtype] for tensor in every if tensor.typed and is_floating(tensor.array.dtype)}
-        return cast(FloatingName, widest(typed)) if typed else "float32"
-
-    def _check_tensors(self, given: dict[str, Tensor], checked: Checked, faults: list[Fault]) -> None:
-        wanted = FLOATING[checked.dtype]
-        layout = checked.layout
-        fields = self.fields_of(given)
-        for name, tensor in given.items():
-            spec = fields[name]
-            array = tensor.array
-            if spec.kind == "floating" or (spec.kind == "index" and layout.probabilities):
-                array = cast_floating(array, wanted)
-                values.check_domain(spec.domain, name, array, faults, checked.warnings)
-            elif array.dtype.kind not in "iu" and array.size:
-                faults.append(values.not_whole(name, array))
-                continue
-            else:
-                array = array.astype(np.int64, copy=False)
-                if spec.kind == "index" and not layout.faulty(name) and (classes := layout.size("C")) is not None:
-                    ignore = getattr(self, "ignore_index", None)
-                    checked.ignored += values.check_indices(name, array, classes, ignore, faults)
-            tensor.array = array  # the caller's own form is not needed any more
-            checked.tensors[name] = array
-
-    def _reduction(self, checked: Checked) -> str:
-        own = self.__dict__  # past the descriptors that warn of deprecated fields
-        size_average, reduce = own["size_average"], own["reduce"]
-        if size_average is None and reduce is None:
-            return cast(str, own["reduction"])
-        for member in ("size_average", "reduce"):
-            if own[member] is not None:
-                checked.warnings.append(f"{member} is deprecated: use reduction")
-        if reduce is False:
-            return "none"
-        return "sum" if size_average is False else "mean"
-
-    def _gradients(self, checked: Checked, broken: set[str], faults: list[Fault]) -> tuple[str, ...]:
-        if "gradients" in broken:
-            return ()
-        if self.gradients is None:
-            return tuple(name for name in self.default_gradients() if name in checked.tensors)
-        known = self.fields_of(self.arrays())
-        for at, name in enumerate(self.gradients):
-            reason = None
-            if name not in known and name not in self.tensor_fields:
-                reason = f"{self.name} has no tensor {name!r}; its tensors are {', '.join(self.tensor_fields)}"
-            elif name in self.gradients[:at]:
-                reason = f"{name} is named twice"
-            elif name.split(".")[0] in broken:
-                continue
-            elif name not in known:
-                reason = f"{name} is not in the request"
-            else:
-                reason = self.not_differentiable(name, known[name], checked.layout)
-            if reason:
-                faults.append(Fault(pointer("gradients", at), reason))
-        return tuple(self.gradients)
-
-    def not_differentiable(self, name: str, spec: TensorField, layout: Layout) -> str | None:
-        """Why there is no gradient in this tensor, if there is none."""
-        if spec.differentiable == "always" or (spec.differentiable == "with probabilities" and layout.probabilities):
-            return None
-        if spec.kind == "integer" or spec.kind == "index":
-            return f"{name} holds integers: there is no gradient in it"
-        if spec.differentiable == "with probabilities":
-            return f"PyTorch has no gradient in {name} when the targets are class indices"
-        return f"PyTorch has no gradient of {self.name} in {name}"
 
     def default_gradients(self) -> tuple[str, ...]:
         """The loss's predictions (and parameters): what `gradients` is when left out, as far as it is there."""
@@ -289,38 +159,6 @@ class LossRequest(BaseModel):
     def fields_of(cls, given: dict[str, Tensor]) -> dict[str, TensorField]:
         """The contract of each tensor that is there."""
         return cls.tensor_fields
-
-    def _cotangent(self, given: Tensor | None, checked: Checked, faults: list[Fault]) -> NDArray[Any] | None:
-        if given is None:
-            return None
-        wanted = checked.layout.unreduced if checked.reduction == "none" else ()
-        if given.array.shape != wanted:
-            faults.append(
-                Fault("/cotangent", f"shape {show(given.array.shape)} is not the loss's shape, which is {show(wanted)}")
-            )
-            return None
-        given.array = cast_floating(given.array, FLOATING[checked.dtype])
-        return given.array
-
-    def _key(self, checked: Checked) -> Hashable:
-        layout = checked.layout
-        if self.stacking == "alone" or layout.elements > self.stack_limit or 0 in layout.unreduced or not layout.rows:
-            return None
-        shared: tuple[bytes, ...] = ()
-        if self.stacking == "rows":
-            names = self.shared(layout, checked.tensors)
-            # The gradient in a tensor that all rows share is a sum over the rows of the whole stack.
-            if any(name in checked.gradients for name in names):
-                return None
-            shared = tuple(checked.tensors[name].tobytes() for name in names)
-        own = self.__dict__
-        options = tuple([own[name] for name in self.option_names])
-        return (type(self), checked.dtype, layout.probabilities, layout.trailing, options, shared)
-
-    @classmethod
-    def shared(cls, layout: Layout, names: Any) -> list[str]:
-        """Of tensors stacked by rows, those that have no rows (class weights)."""
-        return [name for name in names if not batched(cls.tensor_fields[name])]
 
     # What is derived from a subclass's fields, once.
 
@@ -350,58 +188,8 @@ class LossRequest(BaseModel):
         return found
 
 
-def batched(spec: TensorField) -> bool:
-    """Whether the tensor has rows that can be stacked: its batched form starts with `N` or `*B`."""
-    form = forms(spec.dims)[-1]
-    return bool(form) and form[0] in ("N", "*B")
-
-
-def cast_floating(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
-    """The array in that floating type; overflow becomes infinity, as in torch."""
-    if array.dtype == dtype:
-        return array
-    if dtype == BFLOAT16 and array.dtype.kind == "b":
-        array = array.astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(dtype)
-
-
 def _spec(info: FieldInfo) -> TensorField | None:
     return next((item for item in info.metadata if isinstance(item, TensorField)), None)
-
-
-@lru_cache(maxsize=4096)
-def _layout(cls: type[LossRequest], shapes: Shapes) -> Layout:
-    """The layout of these shapes: read-only once made, since requests share it."""
-    layout = Layout(dict(shapes))
-    layout.bind(cls.tensor_fields)
-    found = expected(forms(cls.unreduced)[min(layout.form, len(forms(cls.unreduced)) - 1)], layout.bound)
-    layout.unreduced = found if found is not None else ()
-    for name, spec in cls.tensor_fields.items():
-        if spec.broadcast and name in layout.shapes and found is not None:
-            viewed = cls.spread(name, layout.shapes[name], found)
-            if viewed is None:
-                layout.fault(name, f"shape {show(layout.shapes[name])} does not broadcast to {show(found)}")
-            else:
-                layout.spread[name] = viewed
-    layout.elements = sum(numel(found or shape if name in layout.spread else shape) for name, shape in shapes)
-    layout.elements += numel(layout.unreduced)
-    cls.arrange(layout)
-    if cls.stacking == "rows":
-        _arrange_rows(cls, layout)
-    elif cls.stacking == "elements":
-        layout.trailing = tuple((name, ()) for name, _ in shapes)
-    return layout
-
-
-def _arrange_rows(cls: type[LossRequest], layout: Layout) -> None:
-    batch = layout.bound.get("N", layout.bound.get("*B", ()))
-    layout.rows = numel(batch)
-    layout.inner = layout.unreduced[len(batch) :]
-    layout.trailing = tuple(
-        (name, shape[len(batch) :] if batched(cls.tensor_fields[name]) else shape)
-        for name, shape in layout.shapes.items()
-    )
 
 
 def _without(data: Any, faults: list[Fault], cls: type[LossRequest]) -> Any:

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from schemas.check import Checked
 from schemas.field import Floats, Indices, Signs
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, Checked, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Stacking
 from schemas.tensor import Tensor
 
 IGNORED = (

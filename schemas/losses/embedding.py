@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from schemas.check import Checked
 from schemas.field import Floats, Signs
 from schemas.problem import Fault
-from schemas.request import About, Checked, LossRequest, Stacking
+from schemas.request import About, LossRequest, Stacking
 from schemas.tensor import Tensor
 
 

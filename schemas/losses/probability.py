@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from schemas.check import Checked
 from schemas.field import Floats, Probabilities, TensorField
-from schemas.request import ABSENT, About, Checked, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Stacking
 from schemas.tensor import Tensor
 
 

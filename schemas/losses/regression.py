@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from schemas.check import Checked
 from schemas.dims import Shape, broadcasts
 from schemas.field import Floats
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, Checked, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Stacking
 from schemas.tensor import Tensor
 from schemas.values import check_not_negative
 

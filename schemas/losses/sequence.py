@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from schemas.check import Checked
 from schemas.dims import Shape, numel, show
 from schemas.field import Floats, Integers
 from schemas.layout import Layout
 from schemas.problem import Fault
-from schemas.request import About, Checked, LossRequest
+from schemas.request import About, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import check_range, position
 

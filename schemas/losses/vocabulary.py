@@ -6,12 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.check import Checked
 from schemas.dims import numel
 from schemas.field import Floats, Indices, Integers, TensorField
 from schemas.layout import Layout
 from schemas.losses.classification import IGNORED, SMOOTHING, CrossEntropyTargets
 from schemas.problem import Fault, pointer
-from schemas.request import ABSENT, About, Checked, LossRequest
+from schemas.request import ABSENT, About, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
 

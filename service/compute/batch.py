@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schemas.check import Checked
 from schemas.dtype import FLOATING
-from schemas.request import Checked, LossRequest, batched
+from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import reduce
 from service.compute.stack import Segment, Stack, stack
@@ -161,7 +162,7 @@ def _narrowed(segments: Sequence[Segment], gradients: Gradients) -> dict[tuple[i
 
 def _cut(gradient: NDArray[Any], name: str, segment: Segment, request: LossRequest) -> NDArray[Any]:
     """A segment's gradient in one tensor, of the tensor's own shape."""
-    if request.stacking == "alone" or (request.stacking == "rows" and not batched(request.tensor_fields[name])):
+    if request.stacking == "alone" or name in segment.checked.layout.shared:
         return gradient
     return gradient[segment.start : segment.stop].reshape(segment.checked.tensors[name].shape)
 

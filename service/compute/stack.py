@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.check import Checked
 from schemas.dims import Shape, numel
-from schemas.request import Checked, LossRequest, batched
+from schemas.request import LossRequest
 
 LANE: Final = 64
 """Elements that every padded segment is a multiple of: several of the widest vector register's fill."""
@@ -78,9 +79,9 @@ def _elements(batch: Sequence[LossRequest]) -> Stack:
 
 def _rows(batch: Sequence[LossRequest], pads: bool) -> Stack:
     first = batch[0].checked
-    fields = batch[0].tensor_fields
+    shared = first.layout.shared
     trailing = dict(first.layout.trailing)
-    lead = next(name for name in first.tensors if batched(fields[name]))
+    lead = next(name for name in first.tensors if name not in shared)
     step = LANE // math.gcd(LANE, numel(trailing[lead])) if pads else 1
     segments: list[Segment] = []
     stop = 0
@@ -92,7 +93,7 @@ def _rows(batch: Sequence[LossRequest], pads: bool) -> Stack:
         segments.append(Segment(checked, start, start + rows))
     arrays: dict[str, NDArray[Any]] = {}
     for name, sample in first.tensors.items():
-        if not batched(fields[name]):
+        if name in shared:
             arrays[name] = sample
             continue
         shape = trailing[name]

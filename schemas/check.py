@@ -1,0 +1,185 @@
+"""The checks that all losses share: shapes, sizes, types, values, gradients, cotangent; and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import values
+from schemas.dims import numel, show
+from schemas.dtype import FLOATING, NAMES, FloatingName, cast_floating, is_floating, widest
+from schemas.field import TensorField
+from schemas.layout import Layout, layout_of
+from schemas.problem import TOO_LARGE, Fault, pointer
+from schemas.tensor import Reading, Tensor
+
+if TYPE_CHECKING:
+    from schemas.request import LossRequest
+
+MEANS = ("mean", "batchmean")
+
+
+@dataclass(slots=True)
+class Checked:
+    """A request ready to compute: arrays of their final types, and all that was worked out on the way.
+
+    `tensors` by name, floating ones of type `dtype`, index and integer ones int64. `count` and `ignored`: contributing
+    and ignored elements of the unreduced loss. `divisor`: what `mean` divides by, where that is a count. `key`:
+    requests with an equal key may be stacked; `None` never is.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    layout: Layout
+    dtype: FloatingName = "float32"
+    reduction: str = "mean"
+    gradients: tuple[str, ...] = ()
+    cotangent: NDArray[Any] | None = None
+    count: int = 0
+    ignored: int = 0
+    divisor: int | None = None
+    key: Hashable = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(request: LossRequest, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
+    """Check a request whose fields are read, except those that are `broken`; append to `faults` all that is wrong."""
+    given = request.arrays()
+    if broken:
+        given = {name: tensor for name, tensor in given.items() if name.split(".")[0] not in broken}
+    layout = layout_of(type(request), tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
+    faults.extend(layout.faults)
+    cotangent = None if "cotangent" in broken else request.cotangent
+    elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
+    if elements > reading.max_elements:
+        detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
+        faults.append(Fault("", detail, TOO_LARGE))
+        return Checked({}, layout)
+    checked = Checked({}, layout, _dtype(request, given, cotangent))
+    checked.count = numel(layout.unreduced)
+    _check_tensors(request, given, checked, faults)
+    checked.reduction = _reduction(request, checked)
+    checked.gradients = _gradients(request, checked, broken, faults)
+    if not broken and not layout.faults and len(checked.tensors) == len(given):
+        request.check(checked, faults)
+        checked.count -= checked.ignored
+        if request.on_empty == "error" and checked.count == 0 and checked.reduction in MEANS:
+            faults.append(Fault("/on_empty", "nothing contributes to the mean, and on_empty is error"))
+        checked.cotangent = _cotangent(cotangent, checked, faults)
+    if not faults:
+        checked.divisor = request.mean_divides(checked)
+        checked.key = _key(request, checked)
+    return checked
+
+
+def _dtype(request: LossRequest, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
+    if request.dtype is not None:
+        return request.dtype
+    every = given.values() if cotangent is None else (*given.values(), cotangent)
+    typed = {NAMES[tensor.array.dtype] for tensor in every if tensor.typed and is_floating(tensor.array.dtype)}
+    return cast(FloatingName, widest(typed)) if typed else "float32"
+
+
+def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Checked, faults: list[Fault]) -> None:
+    wanted = FLOATING[checked.dtype]
+    layout = checked.layout
+    fields = request.fields_of(given)
+    for name, tensor in given.items():
+        spec = fields[name]
+        array = tensor.array
+        if spec.kind == "floating" or (spec.kind == "index" and layout.probabilities):
+            array = cast_floating(array, wanted)
+            if spec.domain != "any":
+                values.check_domain(spec.domain, name, array, faults, checked.warnings)
+        elif array.dtype.kind not in "iu" and array.size:
+            faults.append(values.not_whole(name, array))
+            continue
+        else:
+            array = array.astype(np.int64, copy=False)
+            if spec.kind == "index" and not layout.faulty(name) and (classes := layout.size("C")) is not None:
+                ignore = request.__dict__.get("ignore_index")
+                checked.ignored += values.check_indices(name, array, classes, ignore, faults)
+        tensor.array = array  # the caller's own form is not needed any more
+        checked.tensors[name] = array
+
+
+def _reduction(request: LossRequest, checked: Checked) -> str:
+    """The reduction, or what size_average and reduce make of it: torch.nn._reduction.legacy_get_string."""
+    own = request.__dict__  # past the descriptors that warn of deprecated fields
+    size_average, reduce = own["size_average"], own["reduce"]
+    if size_average is None and reduce is None:
+        return cast(str, own["reduction"])
+    for member in ("size_average", "reduce"):
+        if own[member] is not None:
+            checked.warnings.append(f"{member} is deprecated: use reduction")
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def _gradients(request: LossRequest, checked: Checked, broken: set[str], faults: list[Fault]) -> tuple[str, ...]:
+    if "gradients" in broken:
+        return ()
+    if request.gradients is None:
+        return tuple([name for name in request.default_gradients() if name in checked.tensors])
+    known = request.fields_of(request.arrays())
+    for at, name in enumerate(request.gradients):
+        reason = None
+        if name not in known and name not in request.tensor_fields:
+            reason = f"{request.name} has no tensor {name!r}; its tensors are {', '.join(known)}"
+        elif name in request.gradients[:at]:
+            reason = f"{name} is named twice"
+        elif name.split(".")[0] in broken:
+            continue
+        elif name not in request.arrays():
+            reason = f"{name} is not in the request"
+        else:
+            reason = _not_differentiable(request, name, known[name], checked.layout)
+        if reason:
+            faults.append(Fault(pointer("gradients", at), reason))
+    return tuple(request.gradients)
+
+
+def _not_differentiable(request: LossRequest, name: str, spec: TensorField, layout: Layout) -> str | None:
+    """Why there is no gradient in this tensor, if there is none."""
+    if spec.differentiable == "always" or (spec.differentiable == "with probabilities" and layout.probabilities):
+        return None
+    if spec.kind != "floating":
+        return f"{name} holds integers: there is no gradient in it"
+    if spec.differentiable == "with probabilities":
+        return f"PyTorch has no gradient in {name} when the targets are class indices"
+    return f"PyTorch has no gradient of {request.name} in {name}"
+
+
+def _cotangent(given: Tensor | None, checked: Checked, faults: list[Fault]) -> NDArray[Any] | None:
+    if given is None:
+        return None
+    wanted = checked.layout.unreduced if checked.reduction == "none" else ()
+    if given.array.shape != wanted:
+        detail = f"shape {show(given.array.shape)} is not the loss's shape, which is {show(wanted)}"
+        faults.append(Fault("/cotangent", detail))
+        return None
+    given.array = cast_floating(given.array, FLOATING[checked.dtype])
+    return given.array
+
+
+def _key(request: LossRequest, checked: Checked) -> Hashable:
+    """What must be equal for two requests to be computed in one stack; `None` where that is never so."""
+    layout = checked.layout
+    if request.stacking == "alone" or layout.elements > request.stack_limit or 0 in layout.unreduced:
+        return None
+    shared: tuple[bytes, ...] = ()
+    if request.stacking == "rows":
+        # The gradient in a tensor that all rows share is a sum over the rows of the whole stack.
+        if any(name in checked.gradients for name in layout.shared):
+            return None
+        shared = tuple([checked.tensors[name].tobytes() for name in layout.shared])
+    own = request.__dict__
+    options = tuple([own[name] for name in request.option_names])
+    if 0.0 in options:  # -0.0 equals 0.0, and may compute otherwise
+        options += tuple(math.copysign(1, value) for value in options if isinstance(value, float))
+    return (type(request), checked.dtype, layout.probabilities, layout.trailing, options, shared)
