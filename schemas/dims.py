@@ -1,8 +1,8 @@
 """Dims: how the shapes of a loss's tensors hang together.
 
-`"C | N C *D"` reads: one dim, the classes; or a batch, the classes, and any number of further dims. A name stands for one
-size, a starred name for any number of dims; the same name means the same size (or sizes) in all tensors of a request.
-`()` is 0-d. Alternatives (forms) of different tensors belong together by position.
+`"C | N C *D"` reads: one dim, the classes; or a batch, the classes, and any number of further dims. A name stands for
+one size, a starred name for any number of dims; the same name means the same size (or sizes) in all tensors of a
+request. `()` is 0-d. Alternatives (forms) of different tensors belong together by position.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bound = dict[str, Shape]
 @cache
 def forms(dims: str) -> tuple[Form, ...]:
     """The alternatives of a dims text, each as its tokens."""
-    return tuple(tuple(token for token in part.split() if token != "()") for part in dims.split("|"))
+    return tuple(tuple(name for name in part.split() if name != "()") for part in dims.split("|"))
 
 
 class Mismatch(NamedTuple):

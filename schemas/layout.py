@@ -23,8 +23,8 @@ class Layout:
     `form`: which alternative of the dims holds. `bound`: the sizes behind each name. `faults`: shapes that do not fit.
     `probabilities`: the class targets are probabilities. `unreduced`: the shape of the unreduced loss. `spread`: for
     tensors that broadcast, the shape to view them in first. `elements`: those that the request needs, broadcasts
-    expanded. For losses that are stacked by rows, `rows`: their number; `inner`: the dims of the unreduced loss in each;
-    `trailing`: those of each tensor; `shared`: the tensors that have no rows.
+    expanded. For losses that are stacked by rows, `rows`: their number; `inner`: the dims of the unreduced loss in
+    each; `trailing`: those of each tensor; `shared`: the tensors that have no rows.
     """
 
     shapes: dict[str, Shape]

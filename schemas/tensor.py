@@ -124,7 +124,7 @@ def _from_lists(value: list[Any], plain: bool) -> NDArray[Any]:
             return _from_numbers(numbers, plain)
         return _from_rows(rows, plain, first).reshape(shape)
     except TensorFault as fault:
-        raise _located(fault, value, shape) from None
+        raise _located(fault, shape) from None
 
 
 def _from_rows(rows: list[list[Any]], plain: bool, first: Any) -> NDArray[Any]:
@@ -219,7 +219,8 @@ def _from_base64(data: str, dtype: np.dtype, count: int) -> NDArray[Any]:
         raise TensorFault(f"data has {len(raw)} bytes, the shape needs {need} ({count} of {dtype.itemsize})", "data")
     if dtype.kind == "b":
         # Any byte other than 0 and 1 is undefined behaviour as a C bool.
-        return np.frombuffer(raw, np.uint8) != 0
+        flags: NDArray[Any] = np.frombuffer(raw, np.uint8) != 0
+        return flags
     return np.frombuffer(raw, dtype)
 
 
@@ -264,7 +265,7 @@ def _ragged(row: Any, size: int, path: tuple[int, ...]) -> TensorFault:
     return TensorFault(f"ragged: {_name(row)} here, a list of {size} in the rows before", *path)
 
 
-def _located(fault: TensorFault, value: list[Any], shape: list[int]) -> TensorFault:
+def _located(fault: TensorFault, shape: list[int]) -> TensorFault:
     """The fault of a flat position, told by its indices."""
     path = _path(fault.fault)
     indices = _unravel(int(path[0]), shape) if path else ()

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import torch
 import typer
 import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from uvicorn.supervisors import Multiprocess
 
 from schemas.catalogue import CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
@@ -69,8 +71,8 @@ def serve(
 ) -> None:
     """Serve losses over HTTP.
 
-    Every option is also a setting: `GRADWIRE_HOST`, `GRADWIRE_PORT`, `GRADWIRE_WORKERS`, `GRADWIRE_DEVICE`, and more that
-    the documentation lists. An option wins over its variable.
+    Every option is also a setting: `GRADWIRE_HOST`, `GRADWIRE_PORT`, `GRADWIRE_WORKERS`, `GRADWIRE_DEVICE`, and more
+    that the documentation lists. An option wins over its variable.
     """
     given = {"host": host, "port": port, "workers": workers, "device": device}
     settings = _settings({name: value for name, value in given.items() if value is not None})
@@ -97,9 +99,7 @@ def serve(
     shown = f"[{address}]" if ":" in address else address
     print(f"Gradwire {version('gradwire')} on http://{shown}:{bound} (documentation at /docs)", flush=True)
     if settings.workers > 1:
-        from uvicorn.supervisors import Multiprocess
-
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        Multiprocess(config, sockets=[listening]).run()
         return
     server = _Server(config)
     server.run(sockets=[listening])
@@ -108,7 +108,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, without raising the signal that ended it again: a drained service has done well, and exits 0."""
+    """uvicorn's server, without raising the signal that ended it again: a drained service exits 0."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -135,8 +135,6 @@ def loss(
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         _fail(f"{file}: {error.strerror}")
-    import torch
-
     torch.set_num_threads(settings.torch_threads)
     try:
         request = wire.decode(body, None, max_elements=settings.max_elements)
@@ -216,6 +214,6 @@ def _check_device(name: str) -> None:
         _fail(str(error))
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     print(f"gradwire: {message}", file=sys.stderr)
     raise typer.Exit(2)

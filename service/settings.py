@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     offload_bytes: int = Field(
         65536,
         ge=0,
-        description="Bodies and answers of at least this many bytes are decoded and encoded on a thread beside the event loop.",
+        description="Bodies and answers of at least this many bytes are decoded and encoded beside the event loop.",
     )
     probe_seconds: float = Field(
         5.0, gt=0, description="How long `/readyz` waits for its probe computation, in seconds."

@@ -36,7 +36,7 @@ ALIASES: Final[dict[str, str]] = {alias: name for name, cls in LOSSES.items() fo
 """Canonical names by alias (the names of `torch.nn`)."""
 
 AnyLossRequest = Annotated[Union[tuple(LOSSES.values())], Field(discriminator="loss")]  # type: ignore[valid-type] # noqa: UP007 - made of the catalogue
-ANY_LOSS: Final[TypeAdapter[Any]] = TypeAdapter(AnyLossRequest)
+ANY_LOSS: Final[TypeAdapter[Any]] = TypeAdapter(AnyLossRequest)  # type: ignore[arg-type] # likewise
 
 
 def resolve(name: str) -> type[LossRequest] | None:

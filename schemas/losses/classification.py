@@ -78,7 +78,7 @@ class CrossEntropy(CrossEntropyTargets):
         family="classification",
         formula=r"\ell_n = -w_{y_n} \log \frac{e^{x_{n, y_n}}}{\sum_c e^{x_{n,c}}} \quad\text{or}\quad "
         r"-\sum_c w_c\, y_{n,c} \log \operatorname{softmax}(x_n)_c",
-        mean="class indices: the sum of w[y] over targets that are not ignored; probabilities: N times the further dims",
+        mean="class indices: the sum of w[y] over targets that are not ignored; probabilities: N times further dims",
         example={
             "input": [[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]],
             "target": [0, 2],
@@ -91,8 +91,8 @@ class CrossEntropy(CrossEntropyTargets):
             *IGNORED,
             SMOOTHING,
             "A NaN logit in an ignored row: the loss stays finite, and only that row's gradient is NaN.",
-            "Classes masked by -Infinity logits are fine with class indices; where a probability target is 0 there, the "
-            "loss is NaN, as in PyTorch, and warnings says so.",
+            "Classes masked by -Infinity logits are fine with class indices; where a probability target is 0 there, "
+            "the loss is NaN, as in PyTorch, and warnings says so.",
             "Whole numbers in the shape of input are probabilities.",
         ),
     )

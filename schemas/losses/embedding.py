@@ -37,7 +37,8 @@ class CosineEmbedding(LossRequest):
 
     about = About(
         family="embedding",
-        formula=r"\ell_n = \begin{cases} 1 - \cos(x_1, x_2) & y = 1 \\ \max(0,\, \cos(x_1, x_2) - m) & y = -1 \end{cases}",
+        formula=r"\ell_n = \begin{cases} 1 - \cos(x_1, x_2) & y = 1 \\ "
+        r"\max(0,\, \cos(x_1, x_2) - m) & y = -1 \end{cases}",
         mean="N",
         example={"input1": [[1.0, 0.0], [0.5, 0.5]], "input2": [[0.8, 0.1], [-0.5, 0.4]], "target": [1, -1]},
         notes=("The gradient at a zero vector is huge, as in PyTorch.",),

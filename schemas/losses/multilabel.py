@@ -51,7 +51,8 @@ class MultiLabelSoftMargin(LossRequest):
 
     about = About(
         family="classification",
-        formula=r"\ell_n = -\frac1C \sum_c w_c \bigl(y_{n,c} \log \sigma(x_{n,c}) + (1-y_{n,c}) \log \sigma(-x_{n,c})\bigr)",
+        formula=r"\ell_n = -\frac1C \sum_c w_c \bigl("
+        r"y_{n,c} \log \sigma(x_{n,c}) + (1-y_{n,c}) \log \sigma(-x_{n,c})\bigr)",
         mean="N (each row is already divided by C)",
         example={"input": [[0.1, -1.2, 0.4]], "target": [[1, 0, 1]]},
     )

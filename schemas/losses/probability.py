@@ -74,7 +74,7 @@ class KLDiv(LossRequest):
         example={"input": [[-0.5, -0.93]], "target": [[0.7, 0.3]], "reduction": "batchmean"},
         notes=(
             "input holds log-probabilities.",
-            "The gradient in target is NaN where target is 0, as in PyTorch; the loss and the gradient in input are not.",
+            "The gradient in target is NaN where target is 0, as in PyTorch; the loss and input's gradient are not.",
         ),
     )
     unreduced: ClassVar[str] = "*D"

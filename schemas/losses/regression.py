@@ -82,7 +82,8 @@ class Huber(ElementwiseRegression):
 
     about = About(
         family="regression",
-        formula=r"\ell = w \begin{cases} (x-y)^2 / 2 & |x-y| < \delta \\ \delta\,(|x-y| - \delta/2) & \text{else} \end{cases}",
+        formula=r"\ell = w \begin{cases} (x-y)^2 / 2 & |x-y| < \delta \\ "
+        r"\delta\,(|x-y| - \delta/2) & \text{else} \end{cases}",
         mean="the number of elements, also with weights",
         example={"input": [0.5, -1.0, 2.0], "target": [0.0, -1.5, 4.0], "delta": 1.0},
         notes=(SAME_SHAPE,),

@@ -99,7 +99,7 @@ def _answers(
     for at, (request, segment) in enumerate(zip(batch, segments, strict=True)):
         checked = segment.checked
         if checked.reduction in reduce.MEANS and host_numerators is not None:
-            divisor = checked.count if host_divisors[at] is None else host_divisors[at]
+            divisor: Any = checked.count if host_divisors[at] is None else host_divisors[at]
             reduced.append(reduce.quotient(host_numerators[at], divisor, checked.count, request.on_empty))
         else:
             reduced.append(host_sums[at] if host_sums is not None else 0.0)

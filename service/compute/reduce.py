@@ -68,7 +68,7 @@ def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:
             scale[segment.start : segment.stop] = given
         else:
             scale[...] = given
-    if dtype == np.float32 or dtype == np.float64:
+    if dtype in (np.float32, np.float64):
         return scale.astype(dtype, copy=False)
     with np.errstate(over="ignore"):
         return scale.astype(dtype)

@@ -71,9 +71,8 @@ class BatchingEngine:
 
     async def submit(self, request: LossRequest) -> Outcome:
         """Queue it and wait for its outcome."""
-        if not self._accepting:
+        if not self._accepting or self._loop is None:
             raise EngineStopped("the engine is not running")
-        assert self._loop is not None
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._queue.put(Entry(request, future, time.perf_counter()))
         return await future
@@ -153,7 +152,7 @@ def _answers(group: list[Entry], device: Device) -> Finished:
         results = compute([entry.request for entry in group], device)
     except Exception as error:
         if len(group) == 1:
-            log.error("a request failed", exc_info=error, extra={"loss": group[0].request.name})
+            log.exception("a request failed", extra={"loss": group[0].request.name})
             return [(group[0].future, error)]
         log.warning("a batch failed; computing its requests alone", extra={"requests": len(group)})
         return [answer for entry in group for answer in _answers([entry], device)]

@@ -35,13 +35,14 @@ class DirectEngine:
 
     async def submit(self, request: LossRequest) -> Outcome:
         """Compute it alone."""
-        if self._thread is None:
+        if self._thread is None or self._device is None:
             raise EngineStopped("the engine is not running")
         asked = time.perf_counter()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, request, asked)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _answer, request, self._device, asked)
 
-    def _answer(self, request: LossRequest, asked: float) -> Outcome:
-        assert self._device is not None
-        began = time.perf_counter()
-        result = compute([request], self._device)[0]
-        return Outcome(result, began - asked, time.perf_counter() - began)
+
+def _answer(request: LossRequest, device: Device, asked: float) -> Outcome:
+    began = time.perf_counter()
+    result = compute([request], device)[0]
+    return Outcome(result, began - asked, time.perf_counter() - began)

@@ -52,7 +52,7 @@ class Gradwire(FastAPI):
     """FastAPI with the front in place of Starlette's error pages."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Only what FastAPI's own routes need lies between the front and the router: all that is raised is the front's."""
+        """Only what FastAPI's own routes need lies between front and router: all that is raised is the front's."""
         return Front(AsyncExitStackMiddleware(self.router), self.state.access_log)
 
 

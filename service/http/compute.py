@@ -40,7 +40,6 @@ class Computing:
             request = wire.decode(body, cls, max_elements=self._max_elements)
         else:
             request = await _aside(lambda: wire.decode(body, cls, max_elements=self._max_elements))
-        del body
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
 

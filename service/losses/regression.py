@@ -32,7 +32,8 @@ def _(r: SmoothL1, t: Tensors) -> Terms:
 
 @register(Huber)
 def _(r: Huber, t: Tensors) -> Terms:
-    return Terms(F.huber_loss(t["input"], t["target"], delta=r.delta, weight=t.get("weight"), reduction="none"))
+    values = F.huber_loss(t["input"], t["target"], delta=r.delta, reduction="none")
+    return Terms(values * t["weight"] if "weight" in t else values)
 
 
 @register(PoissonNLL)
