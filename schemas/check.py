@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -67,7 +66,8 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     if not broken and not layout.faults and len(checked.tensors) == len(given):
         request.check(checked, faults)
         checked.count -= checked.ignored
-        if request.on_empty == "error" and checked.count == 0 and checked.reduction in MEANS:
+        empty = checked.count == 0 and not request.mean_divides(checked)
+        if request.on_empty == "error" and empty and checked.reduction in MEANS:
             faults.append(Fault("/on_empty", "nothing contributes to the mean, and on_empty is error"))
         checked.cotangent = _cotangent(cotangent, checked, faults)
     if not faults:
@@ -180,6 +180,6 @@ def _key(request: LossRequest, checked: Checked) -> Hashable:
         shared = tuple([checked.tensors[name].tobytes() for name in layout.shared])
     own = request.__dict__
     options = tuple([own[name] for name in request.option_names])
-    if 0.0 in options:  # -0.0 equals 0.0, and may compute otherwise
-        options += tuple(math.copysign(1, value) for value in options if isinstance(value, float))
+    if 0.0 in options and "-0.0" in repr(options):  # it equals 0.0, and may compute otherwise
+        options += (repr(options),)
     return (type(request), checked.dtype, layout.probabilities, layout.trailing, options, shared)

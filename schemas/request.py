@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from schemas.check import Checked, check
 from schemas.dims import Shape, broadcasts
@@ -36,6 +37,16 @@ from schemas.tensor import Reading, Tensor
 
 Reduction = Literal["none", "mean", "sum"]
 Stacking = Literal["elements", "rows", "alone"]
+
+
+def _of_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise PydanticCustomError("int64", "must be a whole number of 64 bits")
+    return value
+
+
+Int64 = Annotated[int, AfterValidator(_of_64_bits), Field(json_schema_extra={"format": "int64"})]
+"""A whole number that torch takes: bounds in the schema itself would be literals that generated Java cannot hold."""
 
 # The default of a member that may be left out but is never null. Its type in the schema stays that of a given value.
 ABSENT: Any = None

@@ -101,6 +101,8 @@ def read(value: Any, *, plain: bool = False) -> Tensor:
 
 
 def _from_lists(value: list[Any], plain: bool) -> NDArray[Any]:
+    if value and type(value[0]) is not list:
+        return _from_numbers(value, plain)
     shape: list[int] = []
     first: Any = value
     while type(first) is list:
@@ -118,10 +120,7 @@ def _from_lists(value: list[Any], plain: bool) -> NDArray[Any]:
             rows = [item for row in rows for item in row]
     if 0 in shape:
         return np.zeros(shape, np.float64)
-    numbers = rows if len(shape) == 1 else None
     try:
-        if numbers is not None:
-            return _from_numbers(numbers, plain)
         return _from_rows(rows, plain, first).reshape(shape)
     except TensorFault as fault:
         raise _located(fault, shape) from None

@@ -60,7 +60,10 @@ def check_indices(name: str, array: NDArray[Any], classes: int, ignore: int | No
     """Class indices in [0, classes) or equal to `ignore`; answers how many are ignored."""
     if not array.size:
         return 0
-    low, high = int(array.min()), int(array.max())
+    if array.size == 1:
+        low = high = array.item()
+    else:
+        low, high = int(array.min()), int(array.max())
     ignored = None
     if ignore is not None and low <= ignore <= high:
         ignored = array == ignore

@@ -25,6 +25,7 @@ from schemas.problem import InvalidRequest
 from service.compute import compute, open_device
 from service.http.app import create_app
 from service.http.problems import render
+from service.http.protocol import OneWriteProtocol
 from service.settings import Settings
 from service.telemetry import configuration
 from service.wire import json as wire
@@ -87,14 +88,17 @@ def serve(
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         access_log=False,
         log_config=configuration(settings.log_level, settings.log_format),
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     listening = config.bind_socket()
+    # Whoever reads the address below can connect at once; what comes early is answered when the engine is up.
+    listening.listen(config.backlog)
     address, bound = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     print(f"Gradwire {version('gradwire')} on http://{shown}:{bound} (documentation at /docs)", flush=True)

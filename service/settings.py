@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Elements (inputs, weights, targets and losses together) that are taken from the queue at once.",
     )
+    inline_elements: int = Field(
+        4096,
+        ge=0,
+        description="On the CPU, requests of at most this many elements are computed on the event loop, those of one "
+        "turn together, instead of on the worker; 0 sends all to the worker.",
+    )
     max_body_bytes: int = Field(64 * MIB, ge=1, description="The largest request body, in bytes.")
     max_elements: int = Field(
         16 * MIB, ge=1, description="The most elements that one request may need, broadcasts and work space included."

@@ -77,6 +77,8 @@ class AccessLog:
         self._json = form == "json"
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._stamp = ""
 
     def write(self, request_id: str, method: str, path: str, status: int, seconds: float, loss: str | None) -> None:
         """Note one answered request; `path` as it was asked for, without its query."""
@@ -96,9 +98,11 @@ class AccessLog:
                 entry["loss"] = loss
             self._lines.append(orjson.dumps(entry))
         else:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+            second = int(time.time())
+            if second != self._second:
+                self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
             name = f" loss={loss}" if loss is not None else ""
-            line = f"{stamp} {method} {path!r} {status} {seconds * 1e3:.3f} ms{name} request_id={request_id}"
+            line = f"{self._stamp} {method} {path!r} {status} {seconds * 1e3:.3f} ms{name} request_id={request_id}"
             self._lines.append(line.encode("utf-8", "backslashreplace"))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.INTERVAL, self.flush)

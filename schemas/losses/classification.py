@@ -10,7 +10,7 @@ from pydantic import Field
 from schemas.check import Checked
 from schemas.field import Floats, Indices, Signs
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, LossRequest, Stacking
+from schemas.request import ABSENT, About, Int64, LossRequest, Stacking
 from schemas.tensor import Tensor
 
 IGNORED = (
@@ -38,7 +38,7 @@ class NLL(LossRequest):
     weight: Annotated[Tensor, Floats("C", differentiable="with probabilities")] = Field(
         ABSENT, description="A weight for each class."
     )
-    ignore_index: int = Field(-100, description="Targets of this value do not contribute.")
+    ignore_index: Int64 = Field(-100, description="Targets of this value do not contribute.")
 
     def mean_divides(self, checked: Checked) -> int | None:
         """The count, or with weights their sum."""
@@ -106,7 +106,7 @@ class CrossEntropy(CrossEntropyTargets):
     weight: Annotated[Tensor, Floats("C", differentiable="with probabilities")] = Field(
         ABSENT, description="A weight for each class."
     )
-    ignore_index: int = Field(-100, description="Class indices of this value do not contribute.")
+    ignore_index: Int64 = Field(-100, description="Class indices of this value do not contribute.")
     label_smoothing: float = Field(
         0.0, ge=0, le=1, description="The share of each target that is spread evenly over all classes."
     )

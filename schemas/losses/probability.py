@@ -25,6 +25,8 @@ class BinaryCrossEntropy(LossRequest):
             "binary_cross_entropy_with_logits is the stable form.",
             "A value outside [0, 1], NaN included, is refused in input and target.",
             "PyTorch has no gradient in weight.",
+            "float16 and bfloat16 are computed in float32 and rounded: PyTorch's float16 gradient at 0 and 1 is NaN or "
+            "infinite.",
         ),
     )
     unreduced: ClassVar[str] = "*D"

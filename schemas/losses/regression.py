@@ -104,6 +104,7 @@ class PoissonNLL(ElementwiseRegression):
         notes=(
             "full adds Stirling's approximation y log y - y + log(2 pi y) / 2 where y > 1.",
             "With full, the gradient in target is NaN where target is 0, as in PyTorch.",
+            "float16 and bfloat16 are computed in float32 and rounded: in float16 the default eps would be 0.",
         ),
     )
     loss: Literal["poisson_nll_loss", "PoissonNLLLoss"] = "poisson_nll_loss"

@@ -87,7 +87,7 @@ class CTC(LossRequest):
             faults.append(Fault("/blank", f"{self.blank} is outside [0, {classes})"))
         targets = tensors["targets"]
         lengths = tensors["target_lengths"]
-        padded = targets.ndim == 2 or layout.form == 0
+        padded = targets.ndim == 2  # one dim: concatenated, also where there is one sequence only
         before = len(faults)
         check_range("input_lengths", tensors["input_lengths"], 0, frames, faults)
         check_range("target_lengths", lengths, 0, targets.shape[-1], faults)
@@ -98,8 +98,7 @@ class CTC(LossRequest):
             return
         used = np.ones(targets.shape, np.bool_)
         if padded:
-            used = np.arange(targets.shape[-1]) < lengths.reshape(-1, *[1] * (targets.ndim - 1))
-            used = used.reshape(targets.shape)
+            used = np.arange(targets.shape[-1]) < lengths.reshape(-1, 1)
         outside = used & ((targets < 0) | (targets >= classes))
         if outside.any():
             where, value = position("targets", targets, outside)

@@ -12,7 +12,7 @@ from schemas.field import Floats, Indices, Integers, TensorField
 from schemas.layout import Layout
 from schemas.losses.classification import IGNORED, SMOOTHING, CrossEntropyTargets
 from schemas.problem import Fault, pointer
-from schemas.request import ABSENT, About, LossRequest
+from schemas.request import ABSENT, About, Int64, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
 
@@ -51,11 +51,11 @@ class LinearCrossEntropy(CrossEntropyTargets):
     weight: Annotated[Tensor, Floats("C", differentiable="with probabilities")] = Field(
         ABSENT, description="A weight for each class."
     )
-    ignore_index: int = Field(-100, description="Class indices of this value do not contribute.")
+    ignore_index: Int64 = Field(-100, description="Class indices of this value do not contribute.")
     label_smoothing: float = Field(
         0.0, ge=0, le=1, description="The share of each target that is spread evenly over all classes."
     )
-    chunk_size: int = Field(ABSENT, ge=1, description="Rows of logits made at a time; left out, all of them.")
+    chunk_size: Int64 = Field(ABSENT, ge=1, description="Rows of logits made at a time; left out, all of them.")
 
     @classmethod
     def arrange(cls, layout: Layout) -> None:

@@ -136,7 +136,8 @@ def _backward(
     if scale is not None:
         scales = [scale]
     else:
-        counts = torch.tensor([float(segment.checked.count) for segment in segments], device=terms.values.device)
+        kind = reduce.accumulator(terms.values.dtype)
+        counts = torch.tensor([s.checked.count for s in segments], dtype=kind, device=terms.values.device)
         sums = torch.zeros_like(counts) if numerators is None else numerators
         for_values, for_shares = reduce.device_scale(terms, segments, sums, counts if divisors is None else divisors)
         scales = [for_values]

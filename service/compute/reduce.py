@@ -106,7 +106,7 @@ def device_scale(
 
 def quotient(numerator: float, divisor: float, count: int, on_empty: str) -> float:
     """A mean, as IEEE division has it; where nothing contributes, what `on_empty` says."""
-    if count == 0:
+    if count == 0 and divisor == 0:
         return 0.0 if on_empty == "zero" else math.nan
     if divisor == 0:
         return math.nan if numerator == 0 or math.isnan(numerator) else math.copysign(math.inf, numerator)

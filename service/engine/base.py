@@ -8,6 +8,7 @@ Whatever else `submit` raises came from computing that one request.
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple, Protocol
 
 from schemas.losses import LOSSES
@@ -36,8 +37,11 @@ class Engine(Protocol):
     async def stop(self) -> None:
         """Take no more work, answer what is queued, and release the device."""
 
-    async def submit(self, request: LossRequest) -> Outcome:
-        """The outcome of one request. A cancelled call is not computed if its turn has not come."""
+    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+        """The outcome of one request, to be awaited. Cancelled before its turn has come, it is not computed.
+
+        Raises `EngineStopped` where no more work is taken.
+        """
 
 
 async def probe(engine: Engine) -> bool:

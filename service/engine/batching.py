@@ -2,6 +2,9 @@
 
 There is no timer: a batch is whatever gathered while the last one ran, so an idle engine adds no wait. What is taken at
 once is capped by elements. Entries whose caller has gone are dropped before they are computed.
+
+On the CPU, tiny requests do without the worker: those that came in one turn of the event loop are computed together at
+its end. Handing them to a thread and back would take longer than computing them (docs/adr/0003-tiny-batches-inline.md).
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -21,6 +24,9 @@ from service.compute import Device, compute, open_device
 from service.engine.base import EngineStopped, Outcome
 
 log = logging.getLogger("gradwire.engine")
+
+INLINE_TURN_ELEMENTS = 1 << 16
+"""Elements that one turn of the loop computes itself at most; what comes beyond them goes to the worker."""
 
 HAND_OVER_AFTER = 0.001
 """Seconds of computing after which finished answers are handed over before the rest of what was taken is computed."""
@@ -40,10 +46,16 @@ Finished = list[tuple[asyncio.Future[Outcome], Outcome | BaseException]]
 class BatchingEngine:
     """Groups queued requests by their keys and computes each group as one batch."""
 
-    def __init__(self, device: str = "auto", *, threads: int = 1, batch_elements: int = 1 << 20) -> None:
+    def __init__(
+        self, device: str = "auto", *, threads: int = 1, batch_elements: int = 1 << 20, inline_elements: int = 0
+    ) -> None:
         self._name = device
         self._threads = threads
         self._batch_elements = batch_elements
+        self._inline_elements = inline_elements
+        self._tiny: list[Entry] = []
+        self._tiny_elements = 0
+        self._device: Device | None = None
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -53,8 +65,12 @@ class BatchingEngine:
 
     async def start(self) -> None:
         """Open the device and start the worker."""
-        device = open_device(self._name)
+        device = self._device = open_device(self._name)
         self._loop = asyncio.get_running_loop()
+        if device.name == "cpu":
+            torch.set_num_threads(self._threads)
+        else:
+            self._inline_elements = 0
         self._thread = threading.Thread(target=self._work, args=(device,), name="gradwire-worker", daemon=True)
         self._thread.start()
         self._accepting = True
@@ -69,13 +85,28 @@ class BatchingEngine:
             await asyncio.to_thread(thread.join)
             self._refuse_rest()
 
-    async def submit(self, request: LossRequest) -> Outcome:
-        """Queue it and wait for its outcome."""
+    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+        """Queue it; the future is its outcome."""
         if not self._accepting or self._loop is None:
             raise EngineStopped("the engine is not running")
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.put(Entry(request, future, time.perf_counter()))
-        return await future
+        entry = Entry(request, future, time.perf_counter())
+        elements = request.checked.layout.elements
+        if elements > self._inline_elements or self._tiny_elements > INLINE_TURN_ELEMENTS:
+            self._queue.put(entry)
+            return future
+        if not self._tiny:
+            self._loop.call_soon(self._compute_tiny)
+        self._tiny.append(entry)
+        self._tiny_elements += elements
+        return future
+
+    def _compute_tiny(self) -> None:
+        """At the end of a turn of the loop: what came in it, in groups as the worker makes them."""
+        taken, self._tiny, self._tiny_elements = self._tiny, [], 0
+        if self._device is not None:
+            for finished in self._computed(taken, self._device):
+                _deliver(finished)
 
     def _refuse_rest(self) -> None:
         """What was queued behind the end."""
@@ -93,7 +124,14 @@ class BatchingEngine:
             if entry is None:
                 return
             taken, ended = self._take(entry)
-            self._compute(taken, device)
+            finished: Finished = []
+            began = time.perf_counter()
+            for answers in self._computed(taken, device):
+                finished += answers
+                if time.perf_counter() - began > HAND_OVER_AFTER:
+                    self._hand_over(finished)
+                    finished, began = [], time.perf_counter()
+            self._hand_over(finished)
             if ended:
                 return
 
@@ -113,18 +151,13 @@ class BatchingEngine:
             elements += entry.request.checked.layout.elements
         return taken, False
 
-    def _compute(self, taken: list[Entry], device: Device) -> None:
-        finished: Finished = []
-        began = time.perf_counter()
+    def _computed(self, taken: list[Entry], device: Device) -> Iterator[Finished]:
+        """The answers to what was taken, group by group, without those whose callers have gone."""
         for group in _groups(taken):
             alive = [entry for entry in group if not entry.future.cancelled()]
             self.dropped += len(group) - len(alive)
             if alive:
-                finished += _answers(alive, device)
-            if time.perf_counter() - began > HAND_OVER_AFTER:
-                self._hand_over(finished)
-                finished, began = [], time.perf_counter()
-        self._hand_over(finished)
+                yield _answers(alive, device)
 
     def _hand_over(self, finished: Finished) -> None:
         if finished and self._loop is not None:

@@ -33,13 +33,13 @@ class DirectEngine:
         if thread is not None:
             await asyncio.to_thread(thread.shutdown)
 
-    async def submit(self, request: LossRequest) -> Outcome:
-        """Compute it alone."""
+    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+        """Compute it alone, in its turn."""
         if self._thread is None or self._device is None:
             raise EngineStopped("the engine is not running")
         asked = time.perf_counter()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, _answer, request, self._device, asked)
+        return loop.run_in_executor(self._thread, _answer, request, self._device, asked)
 
 
 def _answer(request: LossRequest, device: Device, asked: float) -> Outcome:

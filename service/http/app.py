@@ -49,18 +49,39 @@ class LossRoute(APIRoute):
 
 
 class Gradwire(FastAPI):
-    """FastAPI with the front in place of Starlette's error pages."""
+    """FastAPI behind the front: compute requests go straight to their routes, all others through FastAPI."""
+
+    front: ASGIApp
+    compute_routes: dict[str, LossRoute]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.front(scope, receive, send)
+
+    async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find a compute route by its path alone, without asking each route in turn."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            route = self.compute_routes.get(scope["path"])
+            if route is not None:
+                await route.computing.serve(route.loss_class, scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Only what FastAPI's own routes need lies between front and router: all that is raised is the front's."""
-        return Front(AsyncExitStackMiddleware(self.router), self.state.access_log)
+        """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
+        return AsyncExitStackMiddleware(self.router)
 
 
 def make_engine(settings: Settings) -> Engine:
     """The engine that the settings choose."""
     if settings.engine == "direct":
         return DirectEngine(settings.device, threads=settings.torch_threads)
-    return BatchingEngine(settings.device, threads=settings.torch_threads, batch_elements=settings.batch_elements)
+    return BatchingEngine(
+        settings.device,
+        threads=settings.torch_threads,
+        batch_elements=settings.batch_elements,
+        inline_elements=settings.inline_elements,
+    )
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
@@ -81,6 +102,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.settings = settings
     app.state.engine = engine
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
+    app.front = Front(app.dispatch, app.state.access_log)
+    app.compute_routes = {}
     computing = Computing(engine, settings)
     add_route(app, computing, "/v1/loss", None)
     for cls in LOSSES.values():
@@ -92,7 +115,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     return app
 
 
-def add_route(app: FastAPI, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
+def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
     """One compute operation: with its class, or for any loss."""
 
     async def operation(request: Any) -> Any:
@@ -117,6 +140,7 @@ def add_route(app: FastAPI, computing: Computing, path: str, cls: type[LossReque
     route.computing = computing
     route.loss_class = cls
     app.router.routes.append(route)
+    app.compute_routes[path] = route
 
 
 def _examples(cls: type[LossRequest] | None) -> dict[str, Any]:

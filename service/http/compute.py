@@ -12,11 +12,9 @@ from starlette.types import Receive, Scope, Send
 from schemas.request import LossRequest
 from service.engine import Engine
 from service.http.body import Disconnected, check_accept, check_content_type, read_body
+from service.http.watch import Watch
 from service.settings import Settings
 from service.wire import json as wire
-
-WATCH_AFTER = 0.01
-"""Seconds of waiting after which a caller is watched for going away: most answers are out before."""
 
 
 class Computing:
@@ -27,6 +25,7 @@ class Computing:
         self._max_body = settings.max_body_bytes
         self._max_elements = settings.max_elements
         self._offload = settings.offload_bytes
+        self._watch = Watch()
 
     async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for a loss: of class `cls`, or of the one that its body names."""
@@ -43,14 +42,16 @@ class Computing:
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
 
-        watch = Watch(receive)
+        future = self._engine.submit(request)
+        self._watch.follow(future, receive)
         try:
-            outcome = await self._engine.submit(request)
+            outcome = await future
         except asyncio.CancelledError:
-            watch.forgive()  # raises Disconnected, if that is what it was
+            if future.cancelled() and self._watch.left(future):
+                raise Disconnected from None
             raise
         finally:
-            watch.close()
+            self._watch.forget(future)
 
         answered = time.perf_counter()
         result = outcome.result
@@ -77,39 +78,6 @@ class Computing:
             }
         )
         await send({"type": "http.response.body", "body": payload})
-
-
-class Watch:
-    """Cancels the task that waits for an answer when its caller goes away."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._waiting = asyncio.current_task()
-        self._timer = self._loop.call_later(WATCH_AFTER, self._begin)
-        self._listener: asyncio.Task[None] | None = None
-        self._gone = False
-
-    def _begin(self) -> None:
-        self._listener = self._loop.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        message = await self._receive()
-        if message["type"] == "http.disconnect" and self._waiting is not None:
-            self._gone = True
-            self._waiting.cancel()
-
-    def forgive(self) -> None:
-        """Turn the cancellation that this watch made into `Disconnected`."""
-        if self._gone and self._waiting is not None:
-            self._waiting.uncancel()
-            raise Disconnected
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._timer.cancel()
-        if self._listener is not None:
-            self._listener.cancel()
 
 
 async def _aside(work: Callable[[], Any]) -> Any:

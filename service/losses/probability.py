@@ -8,7 +8,8 @@ from schemas.losses.probability import BinaryCrossEntropy, BinaryCrossEntropyWit
 from service.losses.formula import Tensors, Terms, register
 
 
-@register(BinaryCrossEntropy)
+# In float16 torch's 1e-12, which keeps the gradient at 0 and 1 finite, is 0: NaN even where input is target.
+@register(BinaryCrossEntropy, half=False)
 def _(_r: BinaryCrossEntropy, t: Tensors) -> Terms:
     return Terms(F.binary_cross_entropy(t["input"], t["target"], t.get("weight"), reduction="none"))
 

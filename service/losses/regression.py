@@ -36,7 +36,8 @@ def _(r: Huber, t: Tensors) -> Terms:
     return Terms(values * t["weight"] if "weight" in t else values)
 
 
-@register(PoissonNLL)
+# In float16 the default eps is 0: a rate of 0 with a count of 0 would be NaN.
+@register(PoissonNLL, half=False)
 def _(r: PoissonNLL, t: Tensors) -> Terms:
     values = F.poisson_nll_loss(
         t["input"], t["target"], log_input=r.log_input, full=r.full, eps=r.eps, reduction="none"

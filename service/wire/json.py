@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +19,13 @@ from schemas.problem import MALFORMED, Fault, InvalidRequest
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import Reading
+from service.wire import large_json
 
 MEDIA_TYPE: Final = "application/json"
 MAX_DEPTH: Final = 32
 OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+SMALL: Final = 4096
+"""Bytes of gradients up to which an answer is small."""
 
 
 def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
@@ -29,28 +33,46 @@ def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> 
 
     Raises `InvalidRequest`, with status 400 faults where the body is no JSON object or nested too deep.
     """
+    if len(body) >= large_json.LEAST_BYTES:
+        members = large_json.read(body)
+        if members is not None:
+            try:
+                return _validate(members, cls, Reading(plain=False, max_elements=max_elements))
+            except InvalidRequest:
+                pass  # read again below, to tell what is wrong as for any body
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _malformed(_no_json(body, error)) from None
     if type(data) is not dict:
         raise _malformed("the body is no JSON object")
-    reading = Reading(not _holds_booleans(body), max_elements)
     try:
-        if cls is None:
-            return ANY_LOSS.validate_python(data, context=reading)  # type: ignore[no-any-return] # the union is made at run time
-        return cls.model_validate(data, context=reading)
+        return _validate(data, cls, Reading(not _holds_booleans(body), max_elements))
     except InvalidRequest:
         _check_depth(data)
         raise
+
+
+def _validate(data: dict[str, Any], cls: type[LossRequest] | None, reading: Reading) -> LossRequest:
+    try:
+        if cls is None:
+            return ANY_LOSS.validate_python(data, context=reading)  # type: ignore[no-any-return] # made at run time
+        return cls.model_validate(data, context=reading)
     except ValidationError as error:
-        _check_depth(data)
         raise InvalidRequest(_faults(error, data)) from None
 
 
 def encode(result: LossResult, encoding: str) -> bytes:
     """The JSON body of a result; its tensors as nested lists or as base64 objects."""
-    write = _base64 if encoding == "base64" else _list
+    if encoding == "list" and sum([gradient.nbytes for gradient in result.gradients.values()]) < SMALL:
+        # orjson writes null for what is not finite: in a small answer, looking for one is quicker than looking first.
+        payload = orjson.dumps(_answer(result, _as_it_is), option=OPTIONS)
+        if b"null" not in payload:
+            return payload
+    return orjson.dumps(_answer(result, _base64 if encoding == "base64" else _list), option=OPTIONS)
+
+
+def _answer(result: LossResult, write: Callable[[NDArray[Any]], Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "loss": _number(result.loss) if result.loss.ndim == 0 else write(result.loss),
         "gradients": {
@@ -65,7 +87,7 @@ def encode(result: LossResult, encoding: str) -> bytes:
     }
     for name, extra in result.extras.items():
         answer[name] = _number(extra) if extra.ndim == 0 else write(extra)
-    return orjson.dumps(answer, option=OPTIONS)
+    return answer
 
 
 def _float(value: float | None) -> float | str | None:
@@ -92,10 +114,13 @@ def _base64(array: NDArray[Any]) -> dict[str, Any]:
     }
 
 
+def _as_it_is(array: NDArray[Any]) -> Any:
+    return array.astype(np.float32) if array.dtype == BFLOAT16 else array
+
+
 def _list(array: NDArray[Any]) -> Any:
     """Nested lists, in the fewest digits; orjson would write null where a number is not finite."""
-    if array.dtype == BFLOAT16:
-        array = array.astype(np.float32)
+    array = _as_it_is(array)
     finite = np.isfinite(array)
     return array if finite.all() else orjson.Fragment(_with_strings(array, finite))
 
@@ -113,8 +138,11 @@ def _with_strings(array: NDArray[Any], finite: NDArray[np.bool_]) -> bytes:
 def _holds_booleans(body: bytes) -> bool:
     """Whether `true` or `false` stands anywhere in the body; only then are numbers told from booleans one by one.
 
-    A search for one byte is many times as fast as one for a word, and neither letter occurs in numbers.
+    In a large body, a search for one byte is many times as fast as one for a word, and neither letter occurs in
+    numbers.
     """
+    if len(body) < 4096:
+        return b"true" in body or b"false" in body
     return _holds(body, b"t", b"true") or _holds(body, b"f", b"false")
 
 
