@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 TORCH ?= 2.13.0
 IMAGE ?= gradwire:latest
-SYSTEM_PACKAGES := python3-venv chromium wrk curl
+# The command that shows a package to be there, and the package. Node and Java run the README's examples in the tests.
+SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl node=nodejs javac=default-jdk-headless
 
 # The second holds for the build backend: older pips read the first there too.
 export PIP_CONSTRAINT := $(CONSTRAINTS)
@@ -25,9 +26,10 @@ help: ## List the targets
 
 .PHONY: system
 system: ## Install the Debian packages that the tests and benchmarks use (skips what is there)
-	@missing=; for name in $(SYSTEM_PACKAGES); do \
-	  [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$name 2>/dev/null)" = installed ] || missing="$$missing $$name"; \
+	@missing=; for pair in $(SYSTEM_PACKAGES); do \
+	  command -v $${pair%%=*} >/dev/null || missing="$$missing $${pair#*=}"; \
 	done; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -n "$$missing" ] || exit 0; \
 	command -v apt-get >/dev/null || { echo "No apt-get here: install$$missing by your system's means." >&2; exit 1; }; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=$$(command -v sudo) || { echo "Run as root: make system (needs$$missing)" >&2; exit 1; }; \

@@ -37,8 +37,8 @@ class LossAnswer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "loss": 0.49485534,
-                "gradients": {"input": [[-0.14293478, 0.11685958, 0.0260752], [0.10020291, 0.11074135, -0.21094427]]},
+                "loss": 0.49485517,
+                "gradients": {"input": [[-0.14293532, 0.11686026, 0.026075048], [0.1002032, 0.11074166, -0.21094488]]},
                 "reduction": "mean",
                 "divisor": 1.5,
                 "count": 2,

@@ -25,7 +25,7 @@ from schemas.problem import InvalidRequest
 from service.compute import compute, open_device
 from service.http.app import create_app
 from service.http.problems import render
-from service.http.protocol import OneWriteProtocol
+from service.http.protocol import Protocol
 from service.settings import Settings
 from service.telemetry import configuration
 from service.wire import json as wire
@@ -88,7 +88,7 @@ def serve(
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=OneWriteProtocol,
+        http=Protocol,
         ws="none",
         access_log=False,
         log_config=configuration(settings.log_level, settings.log_format),

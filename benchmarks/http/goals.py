@@ -24,6 +24,8 @@ class Goal:
 
 GOALS = (
     Goal("json-1x10", 16, "requests/s", "naive", 2.5),
+    Goal("json-1x10", 16, "requests/s", "naive typed", 2.5),
     Goal("json-32x1000", 16, "requests/s", "naive", 20),
     Goal("json-1x10", 1, "p50", "naive", 1.5),
+    Goal("json-1x10", 1, "p50", "naive typed", 1.5),
 )

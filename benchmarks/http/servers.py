@@ -49,6 +49,7 @@ def servers(gradwire: str) -> tuple[Server, ...]:
     return (
         Server(SUBJECT, serve, "/readyz", {"json": LOSS_JSON}),
         Server("naive", (*UVICORN, "benchmarks.naive:app"), "/openapi.json", {"json": LOSS_JSON}),
+        Server("naive typed", (*UVICORN, "benchmarks.naive:typed"), "/openapi.json", {"json": LOSS_JSON}),
         Server("echo", (*UVICORN, "--lifespan", "off", "benchmarks.echo:app"), "/2", {"json": ECHO_JSON}),
     )
 

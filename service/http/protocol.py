@@ -1,23 +1,58 @@
-"""uvicorn's HTTP protocol, with the head of an answer and its body in one write."""
+"""uvicorn's HTTP protocol, put right in two places that callers feel.
+
+- The head of an answer and its body leave in one write (docs/adr/0004-one-write-an-answer.md).
+- An offer to upgrade the connection is ignored, as RFC 9110 (section 7.8) has it. Java's HttpClient makes one
+  (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
+  (https://github.com/Kludex/uvicorn/issues/2722).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
+LONGEST_HEAD: Final = 65_536
+"""Bytes after which a head that does not end is left to the parser, which has limits of its own."""
 
-class OneWriteProtocol(HttpToolsProtocol):
-    """Writes answers through a transport that holds each head until its body comes.
 
-    uvicorn writes head and body apart, which for a small answer is two system calls and two packets
-    (docs/adr/0004-one-write-an-answer.md).
-    """
+class Protocol(HttpToolsProtocol):
+    """The protocol that `gradwire serve` runs under uvicorn."""
+
+    _at_head = True
+    _head = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Put the holding transport in place."""
         super().connection_made(HoldingTransport(transport, self.loop))  # type: ignore[arg-type] # it acts as one
+
+    def data_received(self, data: bytes) -> None:
+        """Hide upgrade offers from the parser; a head that comes in pieces is put together first."""
+        if self._at_head:
+            if self._head:
+                data, self._head = self._head + data, b""
+            end = data.find(b"\r\n\r\n")
+            if end < 0 and b"\n\n" not in data and len(data) < LONGEST_HEAD:
+                self._head = data
+                self._unset_keepalive_if_required()
+                return
+            if UPGRADE.search(data, 0, end):
+                data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """What follows is a body."""
+        self._at_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What follows is a head."""
+        self._at_head = True
+        super().on_message_complete()
 
 
 class HoldingTransport:
@@ -36,7 +71,7 @@ class HoldingTransport:
         held = self._held
         if held is not None:
             self._held = None
-            if len(data) < 65536:
+            if len(data) < 65_536:
                 self._transport.write(held + data)
             else:
                 self._transport.writelines((held, data))

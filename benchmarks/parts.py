@@ -1,0 +1,94 @@
+"""Parts of the service on their own, in one process: the figures behind three constants.
+
+`python -m benchmarks.parts` prints two tables: what stacking brings (`LossRequest.stack_limit`), and the two readers of
+JSON bodies (`service.wire.large_json.LEAST_BYTES`). Only ratios within a table mean anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import orjson
+import torch
+
+from schemas.losses import ANY_LOSS
+from schemas.request import LossRequest
+from service.compute import compute, open_device
+from service.wire import json as wire
+from service.wire import large_json
+
+BATCH = 16
+ELEMENTS = (16, 256, 1024, 4096, 8192, 16_384, 32_768, 131_072)
+SHAPES = ((1, 10), (8, 100), (8, 200), (32, 100), (32, 1000), (256, 1000), (3200, 10))
+
+
+def seconds(work: Callable[[], object], at_least: float = 0.2) -> float:
+    """The median time of one call, over runs that take a fifth of a second together."""
+    work()
+    times = []
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < at_least or len(times) < 5:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def stacking() -> None:
+    """A batch of equal requests, stacked and one by one."""
+    device = open_device("cpu")
+    generator = np.random.default_rng(1)
+    print(f"Stacking: {BATCH} requests computed at once against one by one\n")
+    print(
+        "| elements a request | cross entropy, rows of 16: µs a request stacked | ÷ alone | BCE with logits: µs | ÷ alone |"
+    )
+    print("|--:|--:|--:|--:|--:|")
+    for size in ELEMENTS:
+        cells = []
+        for loss in ("cross_entropy", "binary_cross_entropy_with_logits"):
+            requests = [request(loss, size, generator) for _ in range(BATCH)]
+            stacked = seconds(lambda requests=requests: compute(requests, device))  # type: ignore[misc]
+            alone = seconds(lambda requests=requests: [compute([one], device) for one in requests])  # type: ignore[misc]
+            cells += [f"{stacked / BATCH * 1e6:,.1f}", f"{stacked / alone:.2f}"]
+        print(f"| {size:,} | {' | '.join(cells)} |")
+
+
+def request(loss: str, size: int, generator: np.random.Generator) -> LossRequest:
+    """A request with an input of that many elements."""
+    values = generator.standard_normal(size, dtype=np.float32)
+    if loss == "cross_entropy":
+        members = {"input": values.reshape(-1, 16), "target": generator.integers(0, 16, size // 16)}
+    else:
+        members = {"input": values, "target": generator.random(size, dtype=np.float32)}
+    made: LossRequest = ANY_LOSS.validate_python({"loss": loss, **members})
+    return made
+
+
+def reading() -> None:
+    """A JSON body to a checked request, by both readers."""
+    generator = np.random.default_rng(2)
+    least = large_json.LEAST_BYTES
+    print("\nReading JSON: cross entropy bodies to checked requests\n")
+    print("| shape | bytes | general reader ms | large reader ms | large ÷ general |")
+    print("|---|--:|--:|--:|--:|")
+    for shape in SHAPES:
+        logits = generator.standard_normal(shape, dtype=np.float32)
+        members = {"loss": "cross_entropy", "input": logits, "target": [1] * shape[0]}
+        body = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
+        times = []
+        for limit in (1 << 62, 0):
+            large_json.LEAST_BYTES = limit  # type: ignore[misc] # so that each reader takes every size
+            times.append(seconds(lambda body=body: wire.decode(body, None, max_elements=1 << 24)))  # type: ignore[misc]
+        large_json.LEAST_BYTES = least  # type: ignore[misc]
+        general, large = times
+        print(
+            f"| {shape[0]}x{shape[1]} | {len(body):,} | {general * 1e3:.3f} | {large * 1e3:.3f} | {large / general:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    stacking()
+    reading()

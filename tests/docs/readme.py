@@ -1,0 +1,50 @@
+"""The README as data: its code blocks, and the table of losses that it must hold."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.catalogue import catalogue
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+class Block(NamedTuple):
+    """A fenced block: its language and its text."""
+
+    language: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    """Every fenced block with a language, in order."""
+    return [
+        Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+
+
+def of(language: str) -> str:
+    """The text of the one block in that language."""
+    (found,) = [block.text for block in blocks() if block.language == language]
+    return found
+
+
+def answered() -> list[tuple[str, str]]:
+    """Shell commands that are followed by their answer."""
+    return [
+        (command.text, answer.text)
+        for command, answer in pairwise(blocks())
+        if command.language == "sh" and answer.language == "json"
+    ]
+
+
+def losses_table() -> str:
+    """The table of losses, from the catalogue."""
+    families: dict[str, list[str]] = {}
+    for entry in catalogue().losses:
+        families.setdefault(entry.family, []).append(f"`{entry.name}`")
+    rows = [f"| {family} | {', '.join(names)} |\n" for family, names in families.items()]
+    return "| family | losses |\n|---|---|\n" + "".join(rows)

@@ -1,0 +1,79 @@
+"""What the README shows is what happens: its commands run, and answer what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs import readme
+from tests.serving import RunningServer
+
+SHOWN = "http://127.0.0.1:8000"
+
+
+def needs(command: str) -> str:
+    """The command's path; without it the test skips, and in CI fails."""
+    found = shutil.which(command)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{command} is not installed: make system")
+        pytest.skip(f"{command} is not installed")
+    return found
+
+
+def output(command: list[str]) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return done.stdout
+
+
+def assert_same(found: Any, shown: Any) -> None:
+    """Equal, numbers to 1e-6: other processors round the last digits otherwise."""
+    if isinstance(shown, dict):
+        assert found.keys() == shown.keys()
+        for name in shown:
+            assert_same(found[name], shown[name])
+    elif isinstance(shown, list):
+        assert len(found) == len(shown)
+        for one, other in zip(found, shown, strict=True):
+            assert_same(one, other)
+    elif isinstance(shown, float):
+        assert math.isclose(found, shown, rel_tol=1e-6, abs_tol=1e-7)
+    else:
+        assert found == shown
+
+
+@pytest.mark.parametrize(("command", "answer"), readme.answered())
+def test_a_command_answers_what_the_readme_shows(command: str, answer: str, server: RunningServer) -> None:
+    needs("curl")
+    assert SHOWN in command or "gradwire loss" in command
+    gradwire = Path(sys.executable).parent / "gradwire"
+    asked = command.replace(SHOWN, server.url).replace(".venv/bin/gradwire", str(gradwire))
+    assert_same(json.loads(output(["bash", "-c", asked])), json.loads(answer))
+
+
+def test_the_javascript_of_the_readme_prints_the_shown_answer(server: RunningServer) -> None:
+    source = readme.of("js").replace(SHOWN, server.url)
+    loss, _, gradient = output([needs("node"), "--input-type=module", "-e", source]).strip().partition(" ")
+    shown = json.loads(readme.answered()[0][1])
+    assert_same(float(loss), shown["loss"])
+    assert_same(json.loads(gradient), shown["gradients"]["input"])
+
+
+def test_the_java_of_the_readme_prints_the_shown_answer(server: RunningServer, tmp_path: Path) -> None:
+    java = needs("java")
+    needs("javac")
+    source = tmp_path / "AskLoss.java"
+    source.write_text(readme.of("java").replace(SHOWN, server.url))
+    assert_same(json.loads(output([java, str(source)])), json.loads(readme.answered()[0][1]))
+
+
+def test_the_readme_lists_the_catalogue() -> None:
+    assert readme.losses_table() in readme.README.read_text()
