@@ -1,4 +1,4 @@
-"""Parts of the service on their own, in one process: the figures behind three constants.
+"""Parts of the service on their own, in one process: the figures behind two constants.
 
 `python -m benchmarks.parts` prints two tables: what stacking brings (`LossRequest.stack_limit`), and the two readers of
 JSON bodies (`service.wire.large_json.LEAST_BYTES`). Only ratios within a table mean anything.
@@ -27,7 +27,7 @@ SHAPES = ((1, 10), (8, 100), (8, 200), (32, 100), (32, 1000), (256, 1000), (3200
 def seconds(work: Callable[[], object], at_least: float = 0.2) -> float:
     """The median time of one call, over runs that take a fifth of a second together."""
     work()
-    times = []
+    times: list[float] = []
     begin = time.perf_counter()
     while time.perf_counter() - begin < at_least or len(times) < 5:
         start = time.perf_counter()
@@ -41,9 +41,7 @@ def stacking() -> None:
     device = open_device("cpu")
     generator = np.random.default_rng(1)
     print(f"Stacking: {BATCH} requests computed at once against one by one\n")
-    print(
-        "| elements a request | cross entropy, rows of 16: µs a request stacked | ÷ alone | BCE with logits: µs | ÷ alone |"
-    )
+    print("| elements of input | cross entropy, rows of 16: µs a request | ÷ alone | BCE with logits: µs | ÷ alone |")
     print("|--:|--:|--:|--:|--:|")
     for size in ELEMENTS:
         cells = []
@@ -83,9 +81,8 @@ def reading() -> None:
             times.append(seconds(lambda body=body: wire.decode(body, None, max_elements=1 << 24)))  # type: ignore[misc]
         large_json.LEAST_BYTES = least  # type: ignore[misc]
         general, large = times
-        print(
-            f"| {shape[0]}x{shape[1]} | {len(body):,} | {general * 1e3:.3f} | {large * 1e3:.3f} | {large / general:.2f} |"
-        )
+        cells = (f"{shape[0]}x{shape[1]}", f"{len(body):,}", f"{general * 1e3:.3f}", f"{large * 1e3:.3f}")
+        print(f"| {' | '.join(cells)} | {large / general:.2f} |")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class LossRequest(BaseModel):
     unreduced: ClassVar[str]
     """Dims of the unreduced loss, in every form."""
     stacking: ClassVar[Stacking] = "alone"
-    stack_limit: ClassVar[int] = 16_384
+    stack_limit: ClassVar[int] = 24_576
     """Elements above which a request is computed in a batch of its own (benchmarks/results.md, "Stacking")."""
     predictions: ClassVar[tuple[str, ...]] = ("input",)
     """The tensors that `gradients` names when it is left out, as far as they are there."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.tensor import MAX_DIMS, Tensor
 
-LEAST_BYTES: Final = 16_384
+LEAST_BYTES: Final = 8192
 """Bodies from this size on are read here (benchmarks/results.md, "Reading JSON")."""
 
 SHORT: Final = 64
