@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.catalogue import example, summary
@@ -23,7 +24,7 @@ from service.engine.base import probe
 from service.http.compute import Computing
 from service.http.front import Front
 from service.http.openapi import DESCRIPTION, PROBLEMS, describe
-from service.http.reference import router
+from service.http.reference import not_found, router
 from service.settings import Settings
 from service.telemetry import AccessLog, configure
 
@@ -41,11 +42,11 @@ class LossRoute(APIRoute):
     loss_class: type[LossRequest] | None = None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve POST; leave the rest to FastAPI, which refuses it."""
+        """Serve POST, and refuse what is neither that nor a look at the catalogue."""
         if scope["method"] == "POST":
             await self.computing.serve(self.loss_class, scope, receive, send)
         else:
-            await super().handle(scope, receive, send)
+            raise HTTPException(405, headers={"allow": "POST" if self.loss_class is None else "GET, HEAD, POST"})
 
 
 class Gradwire(FastAPI):
@@ -65,6 +66,8 @@ class Gradwire(FastAPI):
             if route is not None:
                 await route.computing.serve(route.loss_class, scope, receive, send)
                 return
+            if scope["path"].startswith("/v1/losses/"):
+                raise not_found(scope["path"].removeprefix("/v1/losses/"))
         await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:

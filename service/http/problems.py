@@ -65,18 +65,20 @@ def _document(error: BaseException, instance: str) -> tuple[int, dict[str, str],
         return error.status, error.headers, problem(error.status, error.detail, instance)
     if isinstance(error, HTTPException):
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-        return error.status_code, headers, problem(error.status_code, _plain(error, instance), instance)
+        if headers.get("allow") == "GET":
+            headers["allow"] = "GET, HEAD"
+        return error.status_code, headers, problem(error.status_code, _plain(error, headers, instance), instance)
     if isinstance(error, EngineStopped):
         return 503, {"retry-after": "1"}, problem(503, "the service is stopping or not ready", instance)
     # Never the exception's own text: it may hold paths, values or code.
     return 500, {}, problem(500, "an internal error; the log has it under this request's id", instance)
 
 
-def _plain(error: HTTPException, instance: str) -> str:
+def _plain(error: HTTPException, headers: Mapping[str, str], instance: str) -> str:
     if error.status_code == 404 and error.detail == "Not Found":
         return f"there is nothing at {instance}"
     if error.status_code == 405:
-        return f"the method is not served here; these are: {(error.headers or {}).get('Allow', 'none')}"
+        return f"the method is not served here; these are: {headers.get('allow', 'none')}"
     return str(error.detail)
 
 

@@ -1,9 +1,10 @@
-"""uvicorn's HTTP protocol, put right in two places that callers feel.
+"""uvicorn's HTTP protocol, put right in the places that callers feel.
 
 - The head of an answer and its body leave in one write (docs/adr/0004-one-write-an-answer.md).
 - An offer to upgrade the connection is ignored, as RFC 9110 (section 7.8) has it. Java's HttpClient makes one
   (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
   (https://github.com/Kludex/uvicorn/issues/2722).
+- What is no HTTP is answered with a problem document.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.http.problems import HTTPProblem, render
 
 UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
@@ -43,6 +46,15 @@ class Protocol(HttpToolsProtocol):
             if UPGRADE.search(data, 0, end):
                 data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
         super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as a problem document like every other refusal."""
+        status, headers, body = render(HTTPProblem(400, f"no HTTP/1.1 request: {msg.lower()}"), "")
+        fields = {**headers, "content-length": str(len(body)), "connection": "close"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.transport.write(f"HTTP/1.1 {status} Bad Request\r\n{head}\r\n".encode("latin-1"))
+        self.transport.write(body)
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
         """What follows is a body."""
