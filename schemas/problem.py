@@ -52,7 +52,7 @@ class Problem(BaseModel):
                 "type": "about:blank",
                 "title": "Unprocessable Content",
                 "status": 422,
-                "detail": "The request has 1 fault.",
+                "detail": "/target/3 is wrong: class index 7 is outside [0, 5)",
                 "instance": "/v1/loss",
                 "errors": [{"pointer": "/target/3", "detail": "class index 7 is outside [0, 5)"}],
             }

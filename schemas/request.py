@@ -190,8 +190,11 @@ class LossRequest(BaseModel):
         for name, entry in described.get("properties", {}).items():
             if entry.get("default", ...) is None:
                 del entry["default"]
+            if name == "loss":
+                entry["description"] = f"The loss: `{cls.name}`, or {' or '.join(f'`{one}`' for one in cls.aliases)}."
             if name == "gradients":
-                entry["default"] = list(cls.predictions)
+                if all(cls.model_fields[prediction].is_required() for prediction in cls.predictions):
+                    entry["default"] = list(cls.predictions)
                 entry["description"] += f"{', '.join(cls.predictions)}, as far as they are there."
             spec = cls.tensor_fields.get(name)
             if spec:

@@ -54,7 +54,7 @@ class LossAnswer(BaseModel):
     reduction: str = Field(description="The reduction that was applied.")
     divisor: float | None = Field(
         description="What `mean` divides by, also told for `sum` and `none`: a data set's mean is the sum of sums over "
-        "the sum of divisors. null where mean is no such quotient."
+        "the sum of divisors. null where mean is no such quotient, a string where it is not finite."
     )
     count: int = Field(description="Elements of the unreduced loss that contribute.")
     ignored: int = Field(description="Elements of the unreduced loss that are ignored.")

@@ -141,7 +141,7 @@ def _from_rows(rows: list[list[Any]], plain: bool, first: Any) -> NDArray[Any]:
 
 
 def _from_numbers(numbers: list[Any], plain: bool, *, scalar: bool = False) -> NDArray[Any]:
-    """A flat array of numbers: int64 (uint64 beyond it) if every one is whole, else float64."""
+    """A flat array of numbers: int64 if every one is whole and fits, else float64."""
     if plain:
         for code in "qd" if type(numbers[0]) is int else "d":
             try:
@@ -150,9 +150,8 @@ def _from_numbers(numbers: list[Any], plain: bool, *, scalar: bool = False) -> N
                 continue
     kinds = set(map(type, numbers))
     if kinds <= {int, float}:
-        if kinds == {int} and all(-(2**63) <= number < 2**64 for number in numbers):
-            found = np.array(numbers)
-            return found if found.dtype.kind in "iu" else found.astype(np.float64)
+        if kinds == {int} and all(-(2**63) <= number < 2**63 for number in numbers):
+            return np.array(numbers, np.int64)
         return np.array([_finite(number) for number in numbers], np.float64)
     for position, number in enumerate(numbers):
         if type(number) is str:
@@ -167,7 +166,7 @@ def _finite(number: float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _from_object(value: dict[str, Any], plain: bool) -> NDArray[Any]:
@@ -236,7 +235,7 @@ def _from_flat_list(data: list[Any], dtype: np.dtype, plain: bool) -> NDArray[An
         with np.errstate(over="ignore"):
             return found.astype(dtype)
     if found.dtype.kind not in "iu":
-        spot = next(at for at, item in enumerate(data) if type(item) is not int or not -(2**63) <= item < 2**64)
+        spot = next(at for at, item in enumerate(data) if type(item) is not int or not -(2**63) <= item < 2**63)
         raise TensorFault(f"{_name(data[spot])} is no {dtype.name} number", "data", spot)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     outside = (found < low) | (found > high)

@@ -38,6 +38,9 @@ app = typer.Typer(
     help="Losses and their gradients, exactly PyTorch's: over HTTP (`serve`) or right here (`loss`).",
 )
 
+WORKER_STARTS_WITHIN = 60
+"""Seconds until a worker process that does not answer is replaced; one that still imports torch answers late."""
+
 
 def main() -> None:
     """Run the command."""
@@ -95,8 +98,12 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=settings.drain_seconds,
+        timeout_worker_healthcheck=WORKER_STARTS_WITHIN,
     )
-    listening = config.bind_socket()
+    try:
+        listening = config.bind_socket()
+    except SystemExit:  # uvicorn has logged why
+        _fail(f"cannot listen on {settings.host} port {settings.port}")
     # Whoever reads the address below can connect at once; what comes early is answered when the engine is up.
     listening.listen(config.backlog)
     address, bound = listening.getsockname()[:2]
@@ -149,7 +156,9 @@ def loss(
     sys.stdout.buffer.write(wire.encode(result, request.encoding) + b"\n")
 
 
-@app.command()
+@app.command(
+    epilog="Example: `gradwire losses`, then `gradwire losses cross_entropy`, or `gradwire losses kl_div --json`"
+)
 def losses(
     name: Annotated[str | None, typer.Argument(help="One loss, by its name or alias.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue's entry as JSON.")] = False,
@@ -170,7 +179,7 @@ def losses(
         _print_one(entry(cls))
 
 
-@app.command()
+@app.command(epilog="Example: `gradwire openapi > openapi.json`, for a client generator")
 def openapi() -> None:
     """Print the OpenAPI document of the service."""
     document = create_app(_settings({"log_level": "error", "access_log": False})).openapi()

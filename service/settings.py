@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         16 * MIB, ge=1, description="The most elements that one request may need, broadcasts and work space included."
     )
     offload_bytes: int = Field(
-        65536,
+        MIB,
         ge=0,
         description="Bodies and answers of at least this many bytes are decoded and encoded beside the event loop.",
     )

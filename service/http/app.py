@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http.compute import Computing
 from service.http.front import Front
-from service.http.openapi import DESCRIPTION, PROBLEMS, describe
+from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.reference import not_found, router
 from service.settings import Settings
 from service.telemetry import AccessLog, configure
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        openapi_tags=TAGS,
         lifespan=_lifespan,
     )
     app.state.settings = settings
@@ -135,7 +137,8 @@ def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequ
         name=cls.name if cls else "loss",
         summary=summary(cls) if cls else "Any loss and its gradients",
         description=_describe(cls),
-        tags=[cls.about.family] if cls else ["losses"],
+        tags=[cls.about.family] if cls else ["any loss"],
+        response_description="The loss and its gradients.",
         responses=PROBLEMS,
         include_in_schema=not alias,
         openapi_extra={"requestBody": {"content": {"application/json": _examples(cls)}}},
@@ -160,7 +163,7 @@ def _describe(cls: type[LossRequest] | None) -> str:
     about = cls.about
     notes = "".join(f"\n- {note}" for note in about.notes)
     return (
-        f"{summary(cls)}\n\n`{about.formula}`\n\n**mean** divides by {about.mean}.\n{notes}\n\n"
+        f"{summary(cls)}\n\n```latex\n{about.formula}\n```\n\n**mean** divides by {about.mean}.\n{notes}\n\n"
         f"The member `loss` may be left out. Source: {about.source}."
     )
 
@@ -169,8 +172,13 @@ def _describe(cls: type[LossRequest] | None) -> str:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
     await engine.start()
-    if not await probe(engine):  # also makes torch load what it loads at its first backward pass
-        log.error("the first computation failed")
+    try:
+        async with asyncio.timeout(app.state.settings.probe_seconds):
+            right = await probe(engine)  # also makes torch load what it loads at its first backward pass
+    except TimeoutError:
+        right = False
+    if not right:
+        log.error("the first computation did not come out right; /readyz tells when one does")
     # What lives as long as the process need not be walked by every full collection: it was seen in the 99th percentile.
     gc.collect()
     gc.freeze()

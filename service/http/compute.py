@@ -16,6 +16,9 @@ from service.http.watch import Watch
 from service.settings import Settings
 from service.wire import json as wire
 
+TEXT_BYTES = 3
+"""Bytes of JSON text that a byte of a float32 tensor becomes, about."""
+
 
 class Computing:
     """The ASGI application behind the compute routes."""
@@ -56,7 +59,7 @@ class Computing:
         answered = time.perf_counter()
         result = outcome.result
         size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
-        if size < self._offload:
+        if size * TEXT_BYTES < self._offload:
             payload = wire.encode(result, request.encoding)
         else:
             payload = await _aside(lambda: wire.encode(result, request.encoding))

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,7 +46,10 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                if status != 200 or "gradwire.loss" not in scope:  # what is computed tells its steps itself
+                    headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
+                message["headers"] = headers
             await send(message)
 
         try:
@@ -55,17 +59,17 @@ class Front:
         except Exception as error:
             if status:  # the answer has begun: it can only be broken off
                 raise
-            await self._refuse(error, scope["path"], request_id, answer)
+            await self._refuse(error, _reference(scope), request_id, answer)
         finally:
             if self._access_log is not None:
                 loss = scope.get("gradwire.loss")
                 seconds = time.perf_counter() - began
                 self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
 
-    async def _refuse(self, error: Exception, path: str, request_id: bytes, answer: Send) -> None:
-        status, headers, body = render(error, path)
+    async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
+        status, headers, body = render(error, instance)
         if status == 500:
-            log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": path})
+            log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})
         fields: list[Any] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         fields.append((b"content-length", str(len(body)).encode()))
         await answer({"type": "http.response.start", "status": status, "headers": fields})
@@ -76,3 +80,9 @@ class Front:
             if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
                 return value
         return self._prefix + b"-%x" % next(self._numbers)
+
+
+def _reference(scope: Scope) -> str:
+    """The path as a URI reference, whatever the caller sent."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return quote(raw, safe="/%:@!$&'()*+,;=-._~")

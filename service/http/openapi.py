@@ -6,6 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from schemas.problem import Problem
+from service.http.problems import problem
+
 DESCRIPTION = """\
 Losses and their gradients over HTTP, exactly PyTorch's, for callers in any language.
 
@@ -24,13 +27,43 @@ _WHEN = {
     500: "An internal error.",
     503: "The service is stopping or not ready.",
 }
+_EXAMPLES = {
+    400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
+    406: problem(406, "the answer is application/json, which Accept does not allow", "/v1/loss"),
+    413: problem(413, "the body is larger than 67108864 bytes", "/v1/loss"),
+    415: problem(415, "Content-Type text/plain is not served; send application/json", "/v1/loss"),
+    422: problem(
+        422,
+        "/target/1 is wrong: class index 7 is outside [0, 3)",
+        "/v1/loss",
+        [{"pointer": "/target/1", "detail": "class index 7 is outside [0, 3)"}],
+    ),
+    500: problem(500, "an internal error; the log has it under this request's id", "/v1/loss"),
+    503: problem(503, "the service is stopping or not ready", "/v1/loss"),
+}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": when,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": _EXAMPLES[status],
+            }
+        },
     }
     for status, when in _WHEN.items()
 }
+TAGS = [
+    {"name": "any loss", "description": "Every loss at one path: the request names it."},
+    {"name": "classification", "description": "Scores against classes."},
+    {"name": "embedding", "description": "Vectors that should be near or apart."},
+    {"name": "probability", "description": "Probabilities against probabilities."},
+    {"name": "ranking", "description": "Which of two scores should be higher."},
+    {"name": "regression", "description": "Predictions against numbers."},
+    {"name": "sequence", "description": "Label sequences against unaligned frames."},
+    {"name": "catalogue", "description": "What there is: formulas, tensors, options, examples."},
+    {"name": "operations", "description": "Limits and health."},
+]
 
 
 def describe(app: FastAPI) -> None:
@@ -46,13 +79,16 @@ def describe(app: FastAPI) -> None:
 
 
 def _finish(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
+        schemas.pop(unused, None)
+    told = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update({**told.pop("$defs"), "Problem": told})
     for path in document["paths"].values():
         for operation in path.values():
             # FastAPI's own 422, which this service never answers.
-            told = operation["responses"].get("422")
-            if told and "application/problem+json" not in told["content"]:
+            invalid = operation["responses"].get("422")
+            if invalid and "application/problem+json" not in invalid["content"]:
                 del operation["responses"]["422"]
     loss = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     # There the discriminator must be given; a loss's own operation does without it.

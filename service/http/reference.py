@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
-from schemas.problem import Problem
 from schemas.tensor import MAX_DIMS
 from service.engine.base import probe
 from service.http.problems import MAX_ERRORS, HTTPProblem
@@ -53,6 +52,8 @@ def not_found(name: str) -> HTTPProblem:
     return HTTPProblem(404, f"there is no loss {name[:80]!r}; there are {', '.join(LOSSES)}")
 
 
+LossName = Annotated[str, Path(description="A loss's name, or an alias of it.", examples=["huber_loss"])]
+
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
@@ -72,7 +73,7 @@ async def list_losses() -> Any:
     response_model=CatalogueEntry,
     responses={404: {"description": "There is no such loss.", **PROBLEM}},
 )
-async def get_loss(name: str) -> Any:
+async def get_loss(name: LossName) -> Any:
     """One loss, by its name or an alias of it."""
     cls = resolve(name)
     if cls is None:
@@ -106,9 +107,7 @@ async def livez() -> Any:
     operation_id="readyz",
     summary="Can it compute?",
     response_model=Health,
-    responses={
-        503: {"description": "Starting, stopping, or the worker does not compute.", "model": Problem, **PROBLEM}
-    },
+    responses={503: {"description": "Starting, stopping, or the worker does not compute.", **PROBLEM}},
 )
 async def readyz(request: Request) -> Any:
     """Answers 200 when a small loss, computed on the worker just now, came out right."""

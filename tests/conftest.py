@@ -1,0 +1,38 @@
+"""The servers that tests share: one real, one in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import Settings
+from tests.asgi import InProcess
+from tests.serving import RunningServer, serving
+
+# Settings of the shell that runs the tests are none of theirs.
+for variable in [name for name in os.environ if name.startswith("GRADWIRE_")]:
+    del os.environ[variable]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    """`gradwire serve` as a process, which logs JSON."""
+    with serving(GRADWIRE_LOG_FORMAT="json", GRADWIRE_LOG_LEVEL="debug") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[InProcess]:
+    """The application in this process, with its defaults."""
+    with InProcess() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[InProcess]:
+    """The application in this process, with low limits: 2,000 bytes and 100 elements."""
+    settings = Settings(device="cpu", access_log=False, log_level="error", max_body_bytes=2000, max_elements=100)
+    with InProcess(settings) as made:
+        yield made

@@ -1,0 +1,69 @@
+"""Nothing blocks the event loop: small calls are answered while a big one is decoded, computed and encoded."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.settings import Settings
+from service.wire import json as wire
+from tests.asgi import InProcess
+from tests.serving import RunningServer
+
+STEPS = ["decode", "encode"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_loop_goes_on_while_a_big_body_is_worked_on(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    real: Callable[..., Any] = getattr(wire, step)
+
+    def held(*args: Any, **options: Any) -> Any:
+        reached.set()
+        # On the event loop this would wait for ever for what only the loop can bring.
+        assert go_on.wait(timeout=30), f"{step} runs on the event loop"
+        return real(*args, **options)
+
+    monkeypatch.setattr(wire, step, held)
+    numbers = np.linspace(0, 1, 10_000).tolist()
+    body = json.dumps({"loss": "mse_loss", "input": numbers, "target": numbers}).encode()
+    settings = Settings(device="cpu", access_log=False, log_level="error", offload_bytes=10_000)
+
+    async def both(client: InProcess) -> tuple[int, int]:
+        big = asyncio.create_task(client.http.post("/v1/loss", content=body))
+        assert await asyncio.to_thread(reached.wait, 30)
+        alive = await client.http.get("/livez")
+        assert not big.done()
+        go_on.set()
+        return alive.status_code, (await big).status_code
+
+    with InProcess(settings) as client:
+        assert client.run(both(client)) == (200, 200)
+
+
+def test_livez_is_answered_before_a_big_request_on_another_connection(server: RunningServer) -> None:
+    numbers = np.random.default_rng(1).standard_normal((300, 1000)).round(7).tolist()
+    request = {"loss": "mse_loss", "input": numbers, "target": numbers, "reduction": "none"}
+    body = json.dumps(request).encode()
+    assert len(body) > 5 << 20
+    head = f"POST /v1/loss HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+    with socket.create_connection((server.host, server.port)) as big:
+        big.sendall(head + body)
+        small = http.client.HTTPConnection(server.host, server.port)
+        small.request("GET", "/livez")
+        assert small.getresponse().read() == b'{"status":"ok"}'
+        small.close()
+        waiting, _, _ = select.select([big], [], [], 0)
+        assert not waiting, "the big request was answered first"
+        answer = b"".join(iter(lambda: big.recv(1 << 20), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["count"] == 300_000

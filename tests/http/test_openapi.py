@@ -1,0 +1,136 @@
+"""The OpenAPI document: valid, whole, and in the forms that generators understand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from schemas.losses import ALIASES, LOSSES
+from tests.asgi import InProcess
+
+
+@pytest.fixture(scope="module")
+def document(client: InProcess) -> dict[str, Any]:
+    """GET /openapi.json."""
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def properties(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Component, property and schema."""
+    for component, schema in document["components"]["schemas"].items():
+        for name, entry in schema.get("properties", {}).items():
+            yield component, name, entry
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+def test_a_tensor_is_one_component_in_words(document: dict[str, Any]) -> None:
+    tensor = document["components"]["schemas"]["Tensor"]
+    assert not tensor.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
+    assert tensor["description"]
+    assert tensor["examples"]
+    assert [name for name in document["components"]["schemas"] if name.startswith("Tensor")] == ["Tensor"]
+    for cls in LOSSES.values():
+        schema = document["components"]["schemas"][cls.__name__]
+        for name in cls.tensor_fields:
+            assert schema["properties"][name]["$ref"] == "#/components/schemas/Tensor"
+
+
+def test_any_loss_is_a_discriminated_union_of_all(document: dict[str, Any]) -> None:
+    schema = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["discriminator"]["propertyName"] == "loss"
+    references = {one["$ref"] for one in schema["oneOf"]}
+    assert len(references) == len(LOSSES) == 23
+    expected = {name: f"#/components/schemas/{cls.__name__}" for name, cls in LOSSES.items()}
+    expected |= {alias: expected[name] for alias, name in ALIASES.items()}
+    assert schema["discriminator"]["mapping"] == expected
+    assert set(expected.values()) == references
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_an_operation_with_an_example_that_computes(
+    document: dict[str, Any], client: InProcess, name: str
+) -> None:
+    operation = document["paths"][f"/v1/losses/{name}"]["post"]
+    assert operation["operationId"] == name
+    assert operation["tags"] == [LOSSES[name].about.family]
+    assert operation["summary"]
+    assert operation["description"]
+    content = operation["requestBody"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": f"#/components/schemas/{LOSSES[name].__name__}"}
+    response = client.post(json.dumps(content["example"]).encode(), f"/v1/losses/{name}")
+    assert response.status_code == 200, response.text
+
+
+def test_every_example_of_the_common_operation_computes(document: dict[str, Any], client: InProcess) -> None:
+    content = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]
+    assert set(content["examples"]) == set(LOSSES)
+    for example in content["examples"].values():
+        assert client.post(json.dumps(example["value"]).encode()).status_code == 200
+
+
+def test_operations_have_ids_of_their_own(document: dict[str, Any]) -> None:
+    found = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(found) == len(set(found))
+    assert {"loss", "list_losses", "get_loss", "get_limits", "livez", "readyz"} <= set(found)
+
+
+def test_a_loss_may_be_left_out_at_its_own_path_alone(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert all("loss" not in schemas[cls.__name__]["required"] for cls in LOSSES.values())
+    schema = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == ["loss"]
+
+
+def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    assert "HTTPValidationError" not in text
+    assert "ValidationError" not in document["components"]["schemas"]
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                schema = response["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}, (path, method, status)
+                assert set(response["content"]) == {"application/problem+json"}, (path, method, status)
+
+
+@pytest.mark.parametrize("path", ["/v1/loss", "/v1/losses/mse_loss"])
+def test_a_computing_operation_tells_its_errors(document: dict[str, Any], path: str) -> None:
+    told = set(document["paths"][path]["post"]["responses"])
+    assert told >= {"200", "400", "406", "413", "415", "422", "500", "503"}
+
+
+def test_no_default_is_null(document: dict[str, Any]) -> None:
+    assert [(where, name) for where, name, entry in properties(document) if entry.get("default", 0) is None] == []
+
+
+def test_every_property_has_a_description(document: dict[str, Any]) -> None:
+    bare = [(where, name) for where, name, entry in properties(document) if not entry.get("description")]
+    assert bare == []
+
+
+def test_every_parameter_and_operation_has_a_summary(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation["summary"], (path, method)
+        assert operation.get("description"), (path, method)
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description") or parameter["schema"].get("description"), (path, parameter["name"])
+
+
+def test_a_request_takes_no_other_members(document: dict[str, Any]) -> None:
+    for cls in LOSSES.values():
+        assert document["components"]["schemas"][cls.__name__]["additionalProperties"] is False
