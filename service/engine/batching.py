@@ -92,7 +92,8 @@ class BatchingEngine:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         entry = Entry(request, future, time.perf_counter())
         elements = request.checked.layout.elements
-        if elements > self._inline_elements or self._tiny_elements > INLINE_TURN_ELEMENTS:
+        large = elements > self._inline_elements or not self._inline_elements
+        if large or self._tiny_elements > INLINE_TURN_ELEMENTS:
             self._queue.put(entry)
             return future
         if not self._tiny:

@@ -1,0 +1,98 @@
+"""A strategy for every loss: `case("mse_loss")` yields valid requests, `mix("mse_loss")` such as may be stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from schemas.dtype import is_floating
+from schemas.losses import LOSSES
+from tests.losses import embedding, plain, vocabulary
+from tests.losses.draw import DTYPES, Array, Draw
+
+Request = dict[str, Any]
+
+BUILDERS = {**plain.BUILDERS, **embedding.BUILDERS, **vocabulary.BUILDERS}
+"""By the loss's name: what draws its tensors and options. `_` is the shape of the unreduced loss."""
+
+
+def case(name: str, dtypes: Sequence[str] = DTYPES) -> SearchStrategy[Request]:
+    """Valid requests of this loss: every form, option, type, reduction, gradient and cotangent."""
+    return _request(name, None, tuple(dtypes))
+
+
+@st.composite
+def alike(draw: DrawFn, name: str, most: int, dtypes: Sequence[str] = DTYPES) -> list[Request]:
+    """Up to `most` requests with the same options, type and trailing shape: those that may be stacked."""
+    memo: dict[str, Any] = {}
+    size = draw(st.integers(1, most))
+    return [draw(_request(name, memo, tuple(dtypes))) for _ in range(size)]
+
+
+@st.composite
+def mix(draw: DrawFn, name: str, most: int = 24) -> list[Request]:
+    """2 to `most` requests of one loss, in groups of like ones, shuffled."""
+    found: list[Request] = draw(alike(name, most - 1))
+    while len(found) < 2 or (len(found) < most and draw(st.booleans())):
+        found += draw(alike(name, most - len(found)))
+    return draw(st.permutations(found))
+
+
+@st.composite
+def _request(draw: DrawFn, name: str, memo: dict[str, Any] | None, dtypes: tuple[str, ...]) -> Request:
+    d = Draw(draw, {} if memo is None else memo, dtypes)
+    request = BUILDERS[name](d)
+    unreduced = request.pop("_")
+    reductions = ("mean", "none", "sum", "batchmean") if name == "kl_div" else ("mean", "none", "sum")
+    reduction = d.own(st.sampled_from(reductions))
+    if reduction != "mean" or d.flag():
+        request["reduction"] = reduction
+    if d.flag():
+        request["cotangent"] = d.floats(unreduced if reduction == "none" else ())
+    if d.own(st.integers(0, 5)) == 0:
+        request["on_empty"] = "zero"
+    _choose_gradients(d, name, request)
+    if memo is None:
+        _choose_forms(d, request)
+    return {"loss": name, **request}
+
+
+def differentiable(name: str, request: Request) -> list[str]:
+    """The tensors of a request that gradients may be asked for in, by the loss's own contract."""
+    found = []
+    for member, spec in LOSSES[name].tensor_fields.items():
+        probabilities = name.endswith("cross_entropy") and "target" in request and is_floating(request["target"].dtype)
+        if member in request and (
+            spec.differentiable == "always" or (spec.differentiable == "with probabilities" and probabilities)
+        ):
+            found.append(member)
+    for at, cluster in enumerate(request.get("tail", [])):
+        found += [f"tail.{at}.{part}" for part in cluster]
+    return found
+
+
+def _choose_gradients(d: Draw, name: str, request: Request) -> None:
+    known = differentiable(name, request)
+    chosen = d.own(st.one_of(st.none(), st.just(known), st.lists(st.sampled_from(known), unique=True)))
+    if chosen is not None:
+        request["gradients"] = chosen
+
+
+def _choose_forms(d: Draw, request: Request) -> None:
+    """Typed arrays as they are; or all in float64 with `dtype` told; or nested lists where these can hold the shape."""
+    form = d.own(st.sampled_from(("arrays", "told", "lists")))
+    if form == "arrays":
+        return
+    request["dtype"] = d.dtype
+    for member, value in list(request.items()):
+        if isinstance(value, np.ndarray):
+            request[member] = _rewritten(value, form)
+
+
+def _rewritten(value: Array, form: str) -> Any:
+    wide = value.astype(np.float64) if is_floating(value.dtype) else value
+    return wide.tolist() if form == "lists" and value.size else wide
