@@ -130,7 +130,11 @@ class MultiMargin(LossRequest):
         formula=r"\ell_n = \frac1C \sum_{c \ne y_n} w_{y_n} \max(0,\, m - x_{n,y_n} + x_{n,c})^p",
         mean="N (each row is already divided by C)",
         example={"input": [[0.1, 0.2, 0.4], [0.5, -0.3, 0.2]], "target": [2, 0]},
-        notes=("The gradient exactly at the margin is 0.", "float16 and bfloat16 are computed in float32 and rounded."),
+        notes=(
+            "The gradient exactly at the margin is 0.",
+            "float16 and bfloat16 are computed in float32 and rounded.",
+            "Over no rows, mean is what on_empty says; PyTorch's is 0.",
+        ),
     )
     unreduced: ClassVar[str] = "() | N"
     stacking: ClassVar[Stacking] = "rows"

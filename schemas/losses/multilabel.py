@@ -26,6 +26,7 @@ class MultiLabelMargin(LossRequest):
         notes=(
             "A row of target lists the row's labels, ended by -1; what follows the first -1 is not looked at.",
             "float16 and bfloat16 are computed in float32 and rounded.",
+            "Over no rows, mean is what on_empty says; PyTorch's is uninitialised memory.",
         ),
     )
     unreduced: ClassVar[str] = "() | N"

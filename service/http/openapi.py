@@ -14,8 +14,8 @@ Losses and their gradients over HTTP, exactly PyTorch's, for callers in any lang
 
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
 an operation of its own at `POST /v1/losses/{name}` as well. `GET /v1/losses` is the catalogue. Every error is a problem
-document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID`, computed
-ones `Server-Timing` too.
+document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
+`Server-Timing`.
 """
 
 _WHEN = {
