@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -10,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import values
-from schemas.dims import numel, show
-from schemas.dtype import FLOATING, NAMES, FloatingName, cast_floating, is_floating, widest
+from schemas.dims import extent, numel, show
+from schemas.dtype import FLOATING, LARGEST, NAMES, FloatingName, cast_floating, is_floating, widest
 from schemas.field import TensorField
 from schemas.layout import Layout, layout_of
 from schemas.problem import TOO_LARGE, Fault, pointer
-from schemas.tensor import Reading, Tensor
+from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
 if TYPE_CHECKING:
     from schemas.request import LossRequest
 
 MEANS = ("mean", "batchmean")
+MAX_EMPTY = 65_536
+"""Rows of a tensor that has no elements: it needs no memory, but its answer is a list for each of them."""
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class Checked:
 
     `tensors` by name, floating ones of type `dtype`, index and integer ones int64. `count` and `ignored`: contributing
     and ignored elements of the unreduced loss. `divisor`: what `mean` divides by, where that is a count. `key`:
-    requests with an equal key may be stacked; `None` never is.
+    requests with an equal key may be stacked; `None` never is. `max_elements`: the limit that it was checked against.
     """
 
     tensors: dict[str, NDArray[Any]]
@@ -42,6 +45,7 @@ class Checked:
     ignored: int = 0
     divisor: int | None = None
     key: Hashable = None
+    max_elements: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
@@ -54,11 +58,17 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     faults.extend(layout.faults)
     cotangent = None if "cotangent" in broken else request.cotangent
     elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
+    for name, tensor in given.items():
+        if not tensor.array.size and extent(tensor.array.shape) > MAX_EMPTY:
+            detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
+            faults.append(Fault(pointer(*name.split(".")), detail, TOO_LARGE))
+            return Checked({}, layout)
     if elements > reading.max_elements:
         detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
         faults.append(Fault("", detail, TOO_LARGE))
         return Checked({}, layout)
-    checked = Checked({}, layout, _dtype(request, given, cotangent))
+    checked = Checked({}, layout, _dtype(request, given, cotangent), max_elements=reading.max_elements)
+    _check_options(request, checked, faults)
     checked.count = numel(layout.unreduced)
     _check_tensors(request, given, checked, faults)
     checked.reduction = _reduction(request, checked)
@@ -84,6 +94,15 @@ def _dtype(request: LossRequest, given: dict[str, Tensor], cotangent: Tensor | N
     return cast(FloatingName, widest(typed)) if typed else "float32"
 
 
+def _check_options(request: LossRequest, checked: Checked, faults: list[Fault]) -> None:
+    """Numbers among the options must be numbers of the loss's type: torch refuses to convert what overflows it."""
+    own = request.__dict__
+    for name in request.option_names:
+        value = own[name]
+        if type(value) is float and math.isfinite(value) and abs(value) > LARGEST[checked.dtype]:
+            faults.append(Fault(pointer(name), f"{value} is beyond the range of {checked.dtype}"))
+
+
 def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Checked, faults: list[Fault]) -> None:
     wanted = FLOATING[checked.dtype]
     layout = checked.layout
@@ -96,14 +115,14 @@ def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Chec
             if spec.domain != "any":
                 values.check_domain(spec.domain, name, array, faults, checked.warnings)
         elif array.dtype.kind not in "iu" and array.size:
-            faults.append(values.not_whole(name, array))
+            faults.append(values.not_whole(name, tensor))
             continue
         else:
             array = array.astype(np.int64, copy=False)
             if spec.kind == "index" and not layout.faulty(name) and (classes := layout.size("C")) is not None:
                 ignore = request.__dict__.get("ignore_index")
                 checked.ignored += values.check_indices(name, array, classes, ignore, faults)
-        tensor.array = array  # the caller's own form is not needed any more
+        tensor.array, tensor.source = array, None  # the caller's own form is not needed any more
         checked.tensors[name] = array
 
 
@@ -126,6 +145,11 @@ def _gradients(request: LossRequest, checked: Checked, broken: set[str], faults:
         return ()
     if request.gradients is None:
         return tuple([name for name in request.default_gradients() if name in checked.tensors])
+    if len(request.gradients) > MAX_TENSORS:
+        faults.append(
+            Fault("/gradients", f"{len(request.gradients)} names; no loss has more than {MAX_TENSORS} tensors")
+        )
+        return ()
     known = request.fields_of(request.arrays())
     for at, name in enumerate(request.gradients):
         reason = None

@@ -90,6 +90,11 @@ def broadcasts(shape: Shape, to: Shape) -> bool:
     return all(size in (1, other) for size, other in zip(reversed(shape), reversed(to), strict=False))
 
 
+def extent(shape: Shape) -> int:
+    """The number of elements that a shape would have if no size were 0: its rows count even when they are empty."""
+    return math.prod(max(size, 1) for size in shape)
+
+
 def numel(shape: Shape) -> int:
     """The number of elements of a shape: arithmetic on whole numbers, nothing is allocated."""
     return math.prod(shape)

@@ -26,6 +26,11 @@ INTEGER: Final[dict[str, np.dtype]] = {
     "bool": np.dtype("?"),
 }
 DTYPES: Final[dict[str, np.dtype]] = {**FLOATING, **INTEGER}
+LARGEST: Final[dict[str, float]] = {
+    name: float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call] # ml_dtypes leaves it so
+    for name, dtype in FLOATING.items()
+}
+"""The greatest number of each floating type."""
 BFLOAT16: Final = FLOATING["bfloat16"]
 NAMES: Final[dict[np.dtype, str]] = {dtype: name for name, dtype in DTYPES.items()}
 

@@ -10,14 +10,18 @@ from pydantic_core import ErrorDetails
 from schemas.problem import Fault, pointer
 from schemas.tensor import TensorFault
 
-
-def faults_of(error: ValidationError, known: set[str] | None = None, *, skip: int = 0) -> list[Fault]:
-    """Every fault of a validation error; `skip` drops leading parts of the locations that no caller wrote."""
-    return [_fault(item, known or set(), skip) for item in error.errors(include_url=False)]
+SUGGESTIONS = 8
+"""Unknown members for which a like name is looked up: each takes as long as checking a small request."""
 
 
-def _fault(item: ErrorDetails, known: set[str], skip: int) -> Fault:
-    where = pointer(*item["loc"][skip:])
+def faults_of(error: ValidationError, known: set[str] | None = None) -> list[Fault]:
+    """Every fault of a validation error; `known` are the members that an unknown one may have meant."""
+    items = error.errors(include_url=False)
+    return [_fault(item, known or set() if at < SUGGESTIONS else set()) for at, item in enumerate(items)]
+
+
+def _fault(item: ErrorDetails, known: set[str]) -> Fault:
+    where = pointer(*item["loc"])
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, TensorFault):
         return Fault(where + cause.fault.pointer, cause.fault.detail, cause.fault.status)

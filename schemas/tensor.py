@@ -21,6 +21,8 @@ from schemas.dtype import DTYPES, is_floating
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, pointer
 
 MAX_DIMS: Final = 8
+MAX_TENSORS: Final = 64
+"""No loss takes more; the adaptive softmax, with 16 tail clusters, comes nearest."""
 NON_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 DESCRIPTION: Final = (
     "A tensor: a number (0-d), or nested lists of numbers (row-major; NaN and infinities as the strings `NaN`, "
@@ -54,13 +56,17 @@ class Reading(NamedTuple):
 
 
 class Tensor:
-    """An array as a caller wrote it; `typed` when the caller named its element type."""
+    """An array as a caller wrote it; `typed` when the caller named its element type.
 
-    __slots__ = ("array", "typed")
+    `source` is the JSON value that it was read from, kept until it is checked: the array no longer tells 1.0 from 1.
+    """
 
-    def __init__(self, array: NDArray[Any], *, typed: bool) -> None:
+    __slots__ = ("array", "source", "typed")
+
+    def __init__(self, array: NDArray[Any], *, typed: bool, source: Any = None) -> None:
         self.array = array
         self.typed = typed
+        self.source = source
 
     def __repr__(self) -> str:
         return f"Tensor(shape={list(self.array.shape)}, dtype={self.array.dtype}, typed={self.typed})"
@@ -86,9 +92,9 @@ def read(value: Any, *, plain: bool = False) -> Tensor:
     """
     kind = type(value)
     if kind is list:
-        return Tensor(_from_lists(value, plain), typed=False)
+        return Tensor(_from_lists(value, plain), typed=False, source=value)
     if kind is float or kind is int or kind is str:
-        return Tensor(_from_numbers([value], plain, scalar=True).reshape(()), typed=False)
+        return Tensor(_from_numbers([value], plain, scalar=True).reshape(()), typed=False, source=value)
     if kind is dict:
         return Tensor(_from_object(value, plain), typed=True)
     if isinstance(value, np.ndarray):
@@ -202,8 +208,8 @@ def _shape(sizes: Any) -> tuple[int, ...]:
     for axis, size in enumerate(sizes):
         if type(size) is not int or size < 0:
             raise TensorFault(f"{_name(size)} is no size", "shape", axis)
-        if size >= 2**31:
-            raise TensorFault(f"a size of {size} is beyond every limit", "shape", axis, status=TOO_LARGE)
+    if math.prod(max(size, 1) for size in sizes) >= 2**31:
+        raise TensorFault("the shape is beyond every limit", "shape", status=TOO_LARGE)
     return tuple(sizes)
 
 

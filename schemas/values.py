@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from schemas.dtype import BFLOAT16
 from schemas.field import DOMAINS, Domain
 from schemas.problem import Fault, pointer
+from schemas.tensor import Tensor, first_not_whole
 
 
 def position(name: str, array: NDArray[Any], flags: NDArray[np.bool_]) -> tuple[str, Any]:
@@ -46,8 +47,15 @@ def check_domain(domain: Domain, name: str, array: NDArray[Any], faults: list[Fa
         )
 
 
-def not_whole(name: str, array: NDArray[Any]) -> Fault:
+def not_whole(name: str, tensor: Tensor) -> Fault:
     """Numbers where whole ones of at most 64 bits are needed."""
+    array = tensor.array
+    found = None if tensor.source is None else first_not_whole(tensor.source)
+    if found is not None:
+        path, value = found
+        return Fault(
+            pointer(*name.split("."), *path), f"{value} is no whole number of 64 bits, written without a point"
+        )
     if array.dtype.kind == "f":
         fractional = array != np.floor(array)
         if fractional.any():

@@ -145,7 +145,7 @@ class MultiMargin(LossRequest):
     weight: Annotated[Tensor, Floats("C", differentiable="never")] = Field(
         ABSENT, description="A weight for each class."
     )
-    p: Literal[1, 2] = Field(1, description="The power of the hinge.")
+    p: int = Field(1, ge=1, le=2, description="The power of the hinge, 1 or 2.")
     margin: float = Field(1.0, description="How far the other scores must stay below.")
 
 

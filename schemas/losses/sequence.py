@@ -11,7 +11,7 @@ from schemas.check import Checked
 from schemas.dims import Shape, numel, show
 from schemas.field import Floats, Integers
 from schemas.layout import Layout
-from schemas.problem import Fault
+from schemas.problem import TOO_LARGE, Fault
 from schemas.request import About, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import check_range, position
@@ -73,6 +73,8 @@ class CTC(LossRequest):
         if 0 in layout.shapes["log_probs"]:
             layout.fault("log_probs", "there must be at least one frame, one sequence and one class")
         longest = targets[-1] if targets else 0
+        if len(targets) == 1 and not unbatched:  # concatenated: at least the mean length; check sees the longest
+            longest = -(-longest // max(numel(batch), 1))
         layout.elements += (layout.size("T") or 0) * numel(batch) * (2 * longest + 1)
 
     def mean_divides(self, checked: Checked) -> int | None:
@@ -95,6 +97,11 @@ class CTC(LossRequest):
             return
         if not padded and int(lengths.sum()) != targets.size:
             faults.append(Fault("/target_lengths", f"sum to {int(lengths.sum())}, but there are {targets.size} labels"))
+            return
+        states = frames * checked.count * (2 * int(lengths.max()) + 1)
+        if states > checked.max_elements:
+            detail = f"the alignments have {states} states; the limit is {checked.max_elements} elements"
+            faults.append(Fault("", detail, TOO_LARGE))
             return
         used = np.ones(targets.shape, np.bool_)
         if padded:

@@ -16,6 +16,9 @@ from schemas.request import ABSENT, About, Int64, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
 
+MAX_CHUNKS = 1024
+"""Chunks that one request may be computed in; each is a pass over the linear layer."""
+
 
 class LinearCrossEntropy(CrossEntropyTargets):
     """Cross entropy of logits that a linear layer makes from hidden features."""
@@ -74,6 +77,11 @@ class LinearCrossEntropy(CrossEntropyTargets):
             faults.append(
                 Fault("/chunk_size", "goes with class indices, a linear_weight of two dims and no label_smoothing")
             )
+        if not checked.layout.size("C"):
+            faults.append(Fault("/chunk_size", "goes with at least one class"))
+        if checked.count > self.chunk_size * MAX_CHUNKS:
+            least = -(-checked.count // MAX_CHUNKS)
+            faults.append(Fault("/chunk_size", f"makes more than {MAX_CHUNKS} chunks; at least {least} is needed"))
 
     def refuses_ignore_index(self) -> bool:
         """PyTorch refuses any, once given."""
@@ -121,12 +129,12 @@ class AdaptiveLogSoftmaxWithLoss(LossRequest):
     head_weight: Annotated[Tensor, Floats("H F")] = Field(
         description="The head's weight: one row for each of the first cutoffs[0] classes, then one for each cluster."
     )
-    tail: list[TailCluster] = Field(description="The tail clusters, one for each cutoff.")
+    tail: list[TailCluster] = Field(max_length=16, description="The tail clusters, one for each cutoff.")
     cutoffs: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, max_length=16, description="Where the clusters start, rising."
     )
     head_bias: Annotated[Tensor, Floats("H")] = Field(ABSENT, description="The head's bias.")
-    div_value: float = Field(4.0, gt=0, description="Each cluster's features are this many times fewer.")
+    div_value: float = Field(4.0, ge=0.01, le=1e6, description="Each cluster's features are this many times fewer.")
     extra_answers: ClassVar[tuple[str, ...]] = ("output",)
 
     def arrays(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas.check import Checked
+from schemas.check import MEANS, Checked
 from schemas.dtype import FLOATING
 from schemas.request import LossRequest
 from schemas.result import LossResult
@@ -21,7 +21,6 @@ from service.losses import FORMULAS, Terms
 
 HALF = ("float16", "bfloat16")
 FLOAT32 = np.dtype(np.float32)
-FLOAT64 = np.dtype(np.float64)
 
 Gradients = dict[str, Tensor]
 
@@ -98,7 +97,7 @@ def _answers(
     reduced: list[float] = []
     for at, (request, segment) in enumerate(zip(batch, segments, strict=True)):
         checked = segment.checked
-        if checked.reduction in reduce.MEANS and host_numerators is not None:
+        if checked.reduction in MEANS and host_numerators is not None:
             divisor: Any = checked.count if host_divisors[at] is None else host_divisors[at]
             reduced.append(reduce.quotient(host_numerators[at], divisor, checked.count, request.on_empty))
         else:
@@ -205,7 +204,7 @@ def _nothing(request: LossRequest) -> LossResult:
     loss: Any = np.zeros(checked.layout.unreduced, dtype)
     if checked.reduction != "none":
         mean = reduce.quotient(0.0, divisor, 0, request.on_empty)
-        loss = np.array(mean if checked.reduction in reduce.MEANS else 0.0).astype(dtype)
+        loss = np.array(mean if checked.reduction in MEANS else 0.0).astype(dtype)
     gradients = {name: np.zeros_like(checked.tensors[name]) for name in checked.gradients}
     extras = {name: np.zeros(checked.layout.unreduced, dtype) for name in request.extra_answers}
     return _result(checked, loss, gradients, divisor, extras)

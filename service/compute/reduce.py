@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schemas.check import MEANS
 from service.compute.stack import Segment, Stack
 from service.losses import Terms
-
-MEANS = ("mean", "batchmean")
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:

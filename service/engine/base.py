@@ -37,19 +37,20 @@ class Engine(Protocol):
     async def stop(self) -> None:
         """Take no more work, answer what is queued, and release the device."""
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         """The outcome of one request, to be awaited. Cancelled before its turn has come, it is not computed.
 
+        `on_worker`: not on the event loop, however small it is.
         Raises `EngineStopped` where no more work is taken.
         """
 
 
 async def probe(engine: Engine) -> bool:
-    """Whether the engine computes: a small loss with a known answer goes all the way through it."""
+    """Whether the engine's worker computes: a small loss with a known answer goes all the way through it."""
     cls = LOSSES["mse_loss"]
     request = cls.model_validate({"input": [3.0], "target": [1.0]})
     try:
-        outcome = await engine.submit(request)
+        outcome = await engine.submit(request, on_worker=True)
     except Exception:  # noqa: BLE001 - whatever it is, the engine does not compute
         return False
     return float(outcome.result.loss) == 4.0 and float(outcome.result.gradients["input"][0]) == 4.0

@@ -55,11 +55,14 @@ class BatchingEngine:
         self._inline_elements = inline_elements
         self._tiny: list[Entry] = []
         self._tiny_elements = 0
+        self._tiny_seen = 0
+        self._tiny_last = 0
         self._device: Device | None = None
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = False
+        self._counting = threading.Lock()
         self.dropped = 0
         """Requests that were not computed, because their callers had gone."""
 
@@ -85,7 +88,7 @@ class BatchingEngine:
             await asyncio.to_thread(thread.join)
             self._refuse_rest()
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         """Queue it; the future is its outcome."""
         if not self._accepting or self._loop is None:
             raise EngineStopped("the engine is not running")
@@ -93,7 +96,7 @@ class BatchingEngine:
         entry = Entry(request, future, time.perf_counter())
         elements = request.checked.layout.elements
         large = elements > self._inline_elements or not self._inline_elements
-        if large or self._tiny_elements > INLINE_TURN_ELEMENTS:
+        if large or on_worker or self._tiny_elements > INLINE_TURN_ELEMENTS:
             self._queue.put(entry)
             return future
         if not self._tiny:
@@ -103,11 +106,25 @@ class BatchingEngine:
         return future
 
     def _compute_tiny(self) -> None:
-        """At the end of a turn of the loop: what came in it, in groups as the worker makes them."""
+        """At the end of a turn of the loop: what came in it, in groups as the worker makes them.
+
+        Where the last batch held several requests, another turn is waited for as long as the last one brought more: a
+        look at the sockets costs a tenth of a batch. A caller who is alone is answered at once.
+        """
+        if self._tiny_last > 1 and len(self._tiny) > self._tiny_seen and self._loop is not None:
+            self._tiny_seen = len(self._tiny)
+            self._loop.call_soon(self._compute_tiny)
+            return
+        self._tiny_seen, self._tiny_last = 0, len(self._tiny)
         taken, self._tiny, self._tiny_elements = self._tiny, [], 0
-        if self._device is not None:
+        if self._device is None:
+            return
+        try:
             for finished in self._computed(taken, self._device):
                 _deliver(finished)
+        except Exception as error:  # as on the worker
+            log.exception("a turn on the event loop failed")
+            _deliver([(entry.future, error) for entry in taken])
 
     def _refuse_rest(self) -> None:
         """What was queued behind the end."""
@@ -125,16 +142,23 @@ class BatchingEngine:
             if entry is None:
                 return
             taken, ended = self._take(entry)
-            finished: Finished = []
-            began = time.perf_counter()
-            for answers in self._computed(taken, device):
-                finished += answers
-                if time.perf_counter() - began > HAND_OVER_AFTER:
-                    self._hand_over(finished)
-                    finished, began = [], time.perf_counter()
-            self._hand_over(finished)
+            try:
+                self._answer(taken, device)
+            except Exception as error:  # a fault of this file's own: the worker must not die of it
+                log.exception("a turn of the worker failed")
+                self._hand_over([(entry.future, error) for entry in taken])
             if ended:
                 return
+
+    def _answer(self, taken: list[Entry], device: Device) -> None:
+        finished: Finished = []
+        began = time.perf_counter()
+        for answers in self._computed(taken, device):
+            finished += answers
+            if time.perf_counter() - began > HAND_OVER_AFTER:
+                self._hand_over(finished)
+                finished, began = [], time.perf_counter()
+        self._hand_over(finished)
 
     def _take(self, first: Entry) -> tuple[list[Entry], bool]:
         """What is queued now, up to the cap; and whether the end was among it."""
@@ -156,7 +180,8 @@ class BatchingEngine:
         """The answers to what was taken, group by group, without those whose callers have gone."""
         for group in _groups(taken):
             alive = [entry for entry in group if not entry.future.cancelled()]
-            self.dropped += len(group) - len(alive)
+            with self._counting:
+                self.dropped += len(group) - len(alive)
             if alive:
                 yield _answers(alive, device)
 

@@ -33,7 +33,7 @@ class DirectEngine:
         if thread is not None:
             await asyncio.to_thread(thread.shutdown)
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = True) -> asyncio.Future[Outcome]:
         """Compute it alone, in its turn."""
         if self._thread is None or self._device is None:
             raise EngineStopped("the engine is not running")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from service.http.problems import HTTPProblem
@@ -15,6 +14,17 @@ RANGES = {"*/*": 0, "application/*": 1, "application/json": 2}
 
 class Disconnected(Exception):
     """The caller has gone."""
+
+
+def combined(fields: list[tuple[bytes, bytes]]) -> Headers:
+    """Header fields by name; of a repeated one, all values in one list (RFC 9110, section 5.3)."""
+    headers = dict(fields)
+    if len(headers) == len(fields):
+        return headers
+    headers = {}
+    for name, value in fields:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
 
 
 async def read_body(receive: Any, headers: Headers, limit: int) -> bytes:
@@ -53,10 +63,9 @@ def _too_large(limit: int) -> HTTPProblem:
     return HTTPProblem(413, f"the body is larger than {limit} bytes", {"connection": "close"})
 
 
-@lru_cache(maxsize=256)
 def check_content_type(value: bytes | None) -> None:
     """JSON, in UTF-8; a body without a Content-Type is taken for JSON. Raises `HTTPProblem` 415."""
-    if value is None:
+    if value is None or value == b"application/json":
         return
     media, *parameters = [part.strip() for part in _text(value).lower().split(";")]
     if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
@@ -71,10 +80,9 @@ def check_content_type(value: bytes | None) -> None:
             raise HTTPProblem(415, f"charset {charset} is not served; send UTF-8", {"accept": "application/json"})
 
 
-@lru_cache(maxsize=256)
 def check_accept(value: bytes | None) -> None:
     """The answer is JSON: is that acceptable? The most telling range decides. Raises `HTTPProblem` 406."""
-    if value is None or not value.strip():
+    if value is None or value == b"*/*" or not value.strip():
         return
     best, quality = -1, 0.0
     for item in _text(value).lower().split(","):

@@ -11,13 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
-from service.http.body import Disconnected, check_accept, check_content_type, read_body
+from service.http.body import Disconnected, check_accept, check_content_type, combined, read_body
 from service.http.watch import Watch
 from service.settings import Settings
 from service.wire import json as wire
 
-TEXT_BYTES = 3
-"""Bytes of JSON text that a byte of a float32 tensor becomes, about."""
+TEXT_BYTES = 12
+"""Bytes of JSON text that an element of a float32 tensor becomes, about."""
 
 
 class Computing:
@@ -32,7 +32,7 @@ class Computing:
 
     async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for a loss: of class `cls`, or of the one that its body names."""
-        headers = dict(scope["headers"])
+        headers = combined(scope["headers"])
         check_content_type(headers.get(b"content-type"))
         check_accept(headers.get(b"accept"))
         body = await read_body(receive, headers, self._max_body)
@@ -58,8 +58,7 @@ class Computing:
 
         answered = time.perf_counter()
         result = outcome.result
-        size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
-        if size * TEXT_BYTES < self._offload:
+        if request.checked.layout.elements * TEXT_BYTES < self._offload:
             payload = wire.encode(result, request.encoding)
         else:
             payload = await _aside(lambda: wire.encode(result, request.encoding))

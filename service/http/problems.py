@@ -85,11 +85,12 @@ def _plain(error: HTTPException, headers: Mapping[str, str], instance: str) -> s
 def _invalid(error: InvalidRequest, instance: str) -> dict[str, Any]:
     faults = error.faults
     count = len(faults)
+    telling = next((fault for fault in faults if fault.status == error.status), faults[0])
     if error.status == MALFORMED or (error.status == TOO_LARGE and count == 1):
-        detail = faults[0].detail
+        detail = telling.detail
     else:
         words = {INVALID: "is wrong", UNSUPPORTED: "is not served", TOO_LARGE: "is too large"}[error.status]
-        detail = f"{faults[0].pointer or 'the request'} {words}: {faults[0].detail}"
+        detail = f"{telling.pointer or 'the request'} {words}: {telling.detail}"
         if count > 1:
             detail += f" (and {count - 1} more; errors lists " + ("all)" if count <= MAX_ERRORS else f"{MAX_ERRORS})")
     errors = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults[:MAX_ERRORS]]

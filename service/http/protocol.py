@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,38 +20,35 @@ from service.http.problems import HTTPProblem, render
 
 UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
-LONGEST_HEAD: Final = 65_536
-"""Bytes after which a head that does not end is left to the parser, which has limits of its own."""
 
 
 class Protocol(HttpToolsProtocol):
     """The protocol that `gradwire serve` runs under uvicorn."""
 
     _at_head = True
-    _head = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Put the holding transport in place."""
         super().connection_made(HoldingTransport(transport, self.loop))  # type: ignore[arg-type] # it acts as one
 
     def data_received(self, data: bytes) -> None:
-        """Hide upgrade offers from the parser; a head that comes in pieces is put together first."""
+        """Hide an upgrade offer from the parser, in a head that comes in one piece as clients send it."""
         if self._at_head:
-            if self._head:
-                data, self._head = self._head + data, b""
-            end = data.find(b"\r\n\r\n")
-            if end < 0 and b"\n\n" not in data and len(data) < LONGEST_HEAD:
-                self._head = data
-                self._unset_keepalive_if_required()
-                return
-            if UPGRADE.search(data, 0, end):
+            end = data.find(b"\r\n\r\n", len(data) - len(data.lstrip(b"\r\n")))
+            if end >= 0 and UPGRADE.search(data, 0, end):
                 data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, as a problem document like every other refusal."""
-        status, headers, body = render(HTTPProblem(400, f"no HTTP/1.1 request: {msg.lower()}"), "")
-        fields = {**headers, "content-length": str(len(body)), "connection": "close"}
+        """Refuse what is no HTTP, as a problem document like every other refusal. uvicorn has logged its message."""
+        status, headers, body = render(HTTPProblem(400, "this is no HTTP/1.1 request"), "/")
+        fields = {
+            **headers,
+            "content-length": str(len(body)),
+            "connection": "close",
+            "x-request-id": secrets.token_hex(8),
+            "server-timing": "total;dur=0",
+        }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.transport.write(f"HTTP/1.1 {status} Bad Request\r\n{head}\r\n".encode("latin-1"))
         self.transport.write(body)

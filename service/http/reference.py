@@ -13,15 +13,12 @@ from starlette.responses import HTMLResponse, Response
 
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
-from schemas.tensor import MAX_DIMS
+from schemas.tensor import MAX_DIMS, MAX_TENSORS
 from service.engine.base import probe
 from service.http.problems import MAX_ERRORS, HTTPProblem
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
-
-MAX_TENSORS = 64
-"""No loss takes more; the adaptive softmax, with 16 tail clusters, comes nearest."""
 
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",

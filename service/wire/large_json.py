@@ -1,11 +1,12 @@
 """Large JSON bodies: their numbers straight into arrays, without a Python object for each.
 
-What is anything but plain (ragged rows, strings or booleans among numbers, a member named twice, broken JSON) is left
-to the general reader, which tells what is wrong with it, and where.
+What is anything but plain (ragged or empty rows, strings or booleans among numbers, tensors as objects, a member named
+twice, broken JSON) is left to the general reader, which tells what is wrong with it, and where.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, Final
 
@@ -35,34 +36,37 @@ def read(body: bytes) -> dict[str, Any] | None:
         if len(body) <= KEPT_BYTES:
             _thread.parser = parser
     try:
-        return _members(parser.parse(body))
-    except (ValueError, TypeError, RuntimeError, UnicodeDecodeError):
+        return _members(body, parser.parse(body))
+    except (ValueError, TypeError, RuntimeError, IndexError):
         _thread.parser = None  # what it still holds must not be in the way of the next body
         return None
 
 
-def _members(document: Any) -> dict[str, Any] | None:
+def _members(body: bytes, document: Any) -> dict[str, Any] | None:
     if type(document) is not simdjson.Object:
         return None
     names = list(document.keys())
     if len(set(names)) != len(names):
         return None
     members: dict[str, Any] = {}
+    lists = 0
     for name in names:
-        value = document[name]
+        value: Any = document[name]
+        if type(value) is simdjson.Object:
+            return None
         if type(value) is simdjson.Array:
             if len(value) < SHORT and not (len(value) and type(value[0]) is simdjson.Array):
-                members[name] = value.as_list()  # names, cutoffs, clusters: not every list is a tensor
-                continue
-            array = _numbers(value)
-            if array is None:
-                return None
-            members[name] = Tensor(array, typed=False)
-        elif type(value) is simdjson.Object:
-            members[name] = value.as_dict()
-        else:
-            members[name] = value
-    return members
+                value = value.as_list()  # names, cutoffs, clusters: not every list is a tensor
+                lists += 1
+            else:
+                array = _numbers(value)
+                if array is None:
+                    return None
+                value = Tensor(array, typed=False)
+                lists += sum(math.prod(array.shape[:axis]) for axis in range(array.ndim))
+        members[name] = value
+    # simdjson flattens whatever is nested. Were there a list among the numbers, the body would hold more brackets.
+    return members if body.count(b"[") == lists else None
 
 
 def _numbers(array: Any) -> NDArray[Any] | None:
@@ -71,7 +75,7 @@ def _numbers(array: Any) -> NDArray[Any] | None:
     rows = [array]
     first = array[0]
     while type(first) is simdjson.Array:
-        if len(shape) == MAX_DIMS:
+        if len(shape) == MAX_DIMS or not len(first):
             return None
         rows = [row for inner in rows for row in inner]
         size = len(first)
@@ -88,6 +92,6 @@ def _numbers(array: Any) -> NDArray[Any] | None:
 
 
 def _flat(array: Any, kind: str, dtype: Any, shape: list[int]) -> NDArray[Any] | None:
-    """All numbers below an array. simdjson flattens whatever is nested: lists among the numbers change their count."""
+    """All numbers below an array, in its shape."""
     flat = np.frombuffer(array.as_buffer(of_type=kind), dtype)
-    return flat.reshape(shape) if flat.size == np.prod(shape) else None
+    return flat.reshape(shape) if flat.size == math.prod(shape) else None

@@ -75,7 +75,7 @@ def test_a_stopped_engine_is_unavailable(engine: Engine) -> None:
 class Wrong(DirectEngine):
     """Computes, but not what was asked for."""
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         other = LOSSES["mse_loss"].model_validate({"input": [5.0], "target": [1.0]})
         return super().submit(other)
 
@@ -83,7 +83,7 @@ class Wrong(DirectEngine):
 class Raising(DirectEngine):
     """Does not compute at all."""
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         failed: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         failed.set_exception(RuntimeError(SECRET))
         return failed
@@ -94,7 +94,7 @@ class Hanging(DirectEngine):
 
     hangs = True
 
-    def submit(self, request: LossRequest) -> asyncio.Future[Outcome]:
+    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         if self.hangs:
             return asyncio.get_running_loop().create_future()
         return super().submit(request)

@@ -73,7 +73,7 @@ def test_a_shape_without_its_data_is_refused_by_arithmetic(client: InProcess) ->
 @pytest.mark.parametrize("size", [2**31, 2**63, 2**64 - 1])
 def test_a_size_beyond_every_limit_is_too_large(client: InProcess, size: int) -> None:
     problem = client.refusal(413, "mse_loss", input={"dtype": "float32", "shape": [size], "data": ""}, target=[1.0])
-    assert "/input/shape/0" in pointers(problem)
+    assert "/input/shape" in pointers(problem)
 
 
 EXPANDED: dict[str, dict[str, Any]] = {

@@ -41,7 +41,7 @@ FAULTY = [
     ("label far too large", {"targets": [[1, 2**40], [2, 0]]}, "/targets/0/1"),
     ("label negative", {"targets": [[1, 2], [-1, 0]]}, "/targets/1/0"),
     ("label is the blank", {"targets": [[1, 0], [2, 0]]}, "/targets/0/1"),
-    ("label of 64 bits", {"targets": [[1, 2**64 - 1], [2, 0]]}, "/targets"),
+    ("label of 64 bits", {"targets": [[1, 2**64 - 1], [2, 0]]}, "/targets/0/1"),
     ("too many frames", {"input_lengths": [5, 3]}, "/input_lengths/0"),
     ("negative frames", {"input_lengths": [4, -1]}, "/input_lengths/1"),
     ("too many labels", {"target_lengths": [3, 1]}, "/target_lengths/0"),

@@ -66,13 +66,15 @@ def test_whole_numbers_in_the_shape_of_input_are_probabilities() -> None:
     assert found.tensors["target"].dtype == np.float32
 
 
-@pytest.mark.parametrize("target", [[0, 1.0, 2, 0], [0.0, 1.0, 2.0, 0.0]])
-def test_a_class_index_with_a_point_is_refused(target: list[float]) -> None:
-    assert list(faults("cross_entropy", input=CE["input"], target=target)) == ["/target"]
+@pytest.mark.parametrize(("target", "where"), [([0, 1.0, 2, 0], "/target/1"), ([0.0, 1.0, 2.0, 0.0], "/target/0")])
+def test_a_class_index_with_a_point_is_refused_at_its_place(target: list[float], where: str) -> None:
+    assert list(faults("cross_entropy", input=CE["input"], target=target)) == [where]
 
 
 def test_a_fractional_class_index_is_told_with_its_place() -> None:
-    assert faults("cross_entropy", input=CE["input"], target=[0, 1.5, 2, 0]) == {"/target/1": "1.5 is no whole number"}
+    assert faults("cross_entropy", input=CE["input"], target=[0, 1.5, 2, 0]) == {
+        "/target/1": "1.5 is no whole number of 64 bits, written without a point"
+    }
 
 
 def test_the_first_bad_class_index_is_named_and_the_others_counted() -> None:
@@ -81,7 +83,7 @@ def test_the_first_bad_class_index_is_named_and_the_others_counted() -> None:
 
 
 def test_an_index_beyond_64_bits_does_not_wrap_around_to_the_ignored_one() -> None:
-    assert list(faults("cross_entropy", input=CE["input"], target=[0, 1, 2, 2**64 - 100])) == ["/target"]
+    assert list(faults("cross_entropy", input=CE["input"], target=[0, 1, 2, 2**64 - 100])) == ["/target/3"]
 
 
 def test_ignored_indices_may_lie_anywhere() -> None:
