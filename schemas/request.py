@@ -53,6 +53,9 @@ ABSENT: Any = None
 
 DEFAULT_READING = Reading()
 
+MAX_MEMBERS = 1024
+"""Members beyond which a request is not looked at: each unknown one would be a fault to tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -146,6 +149,10 @@ class LossRequest(BaseModel):
     @classmethod
     def _validate(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         faults: list[Fault] = []
+        if isinstance(data, dict) and len(data) > MAX_MEMBERS:
+            raise InvalidRequest(
+                [Fault("", f"the request has {len(data)} members; no loss has more than {MAX_MEMBERS}")]
+            )
         try:
             request = handler(data)
         except ValidationError as error:

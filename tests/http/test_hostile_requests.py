@@ -51,10 +51,16 @@ def test_a_hundred_thousand_gradient_names_are_one_fault(client: InProcess) -> N
 
 
 def test_of_many_unknown_members_256_are_listed_and_all_are_counted(client: InProcess) -> None:
-    members = {f"member{at}": 1 for at in range(20_000)}
+    members = {f"member{at}": 1 for at in range(1000)}
     problem = client.refusal(422, "mse_loss", input=[1.0], target=[2.0], **members)
     assert len(problem["errors"]) == 256
-    assert "19999 more" in problem["detail"]
+    assert "999 more" in problem["detail"]
+
+
+def test_members_beyond_all_measure_are_one_fault(client: InProcess) -> None:
+    members = {f"member{at}": 1 for at in range(20_000)}
+    faults = client.faults("mse_loss", input=[1.0], target=[2.0], **members)
+    assert faults == {"": "the request has 20003 members; no loss has more than 1024"}
 
 
 def test_a_tail_has_at_most_sixteen_clusters(client: InProcess) -> None:
