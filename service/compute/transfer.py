@@ -25,6 +25,13 @@ TORCH_TYPES: Final[dict[np.dtype, torch.dtype]] = {dtype: getattr(torch, name) f
 NUMPY_TYPES: Final[dict[torch.dtype, np.dtype]] = {kind: dtype for dtype, kind in TORCH_TYPES.items()}
 
 
+# Decoded base64 is read-only memory. torch warns once a process that writing to it would be undefined; nothing here
+# writes, so that one time is now: later, warning filters would have to be changed under the feet of other threads.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)
+    torch.from_numpy(np.frombuffer(bytes(1), np.uint8))
+
+
 class Device(Protocol):
     """Where a worker computes."""
 
@@ -136,12 +143,7 @@ def as_array(tensor: Tensor) -> Array:
 def _from_numpy(array: Array) -> Tensor:
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    if array.flags.writeable:
-        return torch.from_numpy(array)
-    with warnings.catch_warnings():
-        # Decoded base64 is read-only memory; torch warns that writing to it would be undefined, and nothing writes.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(array)
+    return torch.from_numpy(array)
 
 
 def _offsets(sizes: Sequence[int]) -> tuple[list[int], int]:

@@ -65,7 +65,7 @@ class Gradwire(FastAPI):
         if scope["type"] == "http" and scope["method"] == "POST":
             route = self.compute_routes.get(scope["path"])
             if route is not None:
-                await route.computing.serve(route.loss_class, scope, receive, send)
+                await route.handle(scope, receive, send)
                 return
             if scope["path"].startswith("/v1/losses/"):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
@@ -179,7 +179,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         right = False
     if not right:
         log.error("the first computation did not come out right; /readyz tells when one does")
-    # What lives as long as the process need not be walked by every full collection: it was seen in the 99th percentile.
+    # What lives as long as the process need not be walked by every full collection.
     gc.collect()
     gc.freeze()
     try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 from fastapi import FastAPI
 
+from schemas.losses import LOSSES
 from schemas.problem import Problem
 from service.http.problems import problem
 
@@ -53,14 +56,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }
     for status, when in _WHEN.items()
 }
-TAGS = [
+# A family is described by the module that it is named after.
+_FAMILIES = {cls.about.family: f"schemas.losses.{cls.about.family}" for cls in LOSSES.values()}
+TAGS: list[dict[str, Any]] = [
     {"name": "any loss", "description": "Every loss at one path: the request names it."},
-    {"name": "classification", "description": "Scores against classes."},
-    {"name": "embedding", "description": "Vectors that should be near or apart."},
-    {"name": "probability", "description": "Probabilities against probabilities."},
-    {"name": "ranking", "description": "Which of two scores should be higher."},
-    {"name": "regression", "description": "Predictions against numbers."},
-    {"name": "sequence", "description": "Label sequences against unaligned frames."},
+    *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_FAMILIES.items())),
     {"name": "catalogue", "description": "What there is: formulas, tensors, options, examples."},
     {"name": "operations", "description": "Limits and health."},
 ]

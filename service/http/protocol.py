@@ -1,6 +1,5 @@
 """uvicorn's HTTP protocol, put right in the places that callers feel.
 
-- The head of an answer and its body leave in one write (docs/adr/0004-one-write-an-answer.md).
 - An offer to upgrade the connection is ignored, as RFC 9110 (section 7.8) has it. Java's HttpClient makes one
   (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
   (https://github.com/Kludex/uvicorn/issues/2722).
@@ -9,10 +8,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-from typing import Any, Final
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -26,10 +24,6 @@ class Protocol(HttpToolsProtocol):
     """The protocol that `gradwire serve` runs under uvicorn."""
 
     _at_head = True
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
-        """Put the holding transport in place."""
-        super().connection_made(HoldingTransport(transport, self.loop))  # type: ignore[arg-type] # it acts as one
 
     def data_received(self, data: bytes) -> None:
         """Hide an upgrade offer from the parser, in a head that comes in one piece as clients send it."""
@@ -47,7 +41,6 @@ class Protocol(HttpToolsProtocol):
             "content-length": str(len(body)),
             "connection": "close",
             "x-request-id": secrets.token_hex(8),
-            "server-timing": "total;dur=0",
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.transport.write(f"HTTP/1.1 {status} Bad Request\r\n{head}\r\n".encode("latin-1"))
@@ -63,40 +56,3 @@ class Protocol(HttpToolsProtocol):
         """What follows is a head."""
         self._at_head = True
         super().on_message_complete()
-
-
-class HoldingTransport:
-    """A transport that holds the head of an answer until the next write, or the end of the loop's turn."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: bytes | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Write, or hold what starts as the head of an answer."""
-        held = self._held
-        if held is not None:
-            self._held = None
-            if len(data) < 65_536:
-                self._transport.write(held + data)
-            else:
-                self._transport.writelines((held, data))
-        elif data.startswith(b"HTTP/1."):
-            self._held = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def _flush(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self._transport.write(held)
-
-    def close(self) -> None:
-        """Write what is held, and close."""
-        self._flush()
-        self._transport.close()

@@ -25,7 +25,7 @@ MEDIA_TYPE: Final = "application/json"
 MAX_DEPTH: Final = 32
 OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 SMALL: Final = 4096
-"""Bytes of gradients up to which an answer is small."""
+"""Bytes of loss and gradients up to which an answer is small."""
 
 
 def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
@@ -64,7 +64,8 @@ def _validate(data: dict[str, Any], cls: type[LossRequest] | None, reading: Read
 
 def encode(result: LossResult, encoding: str) -> bytes:
     """The JSON body of a result; its tensors as nested lists or as base64 objects."""
-    if encoding == "list" and sum([gradient.nbytes for gradient in result.gradients.values()]) < SMALL:
+    size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
+    if encoding == "list" and size < SMALL:
         # orjson writes null for what is not finite: in a small answer, looking for one is quicker than looking first.
         payload = orjson.dumps(_answer(result, _as_it_is), option=OPTIONS)
         if b"null" not in payload:

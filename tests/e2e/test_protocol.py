@@ -51,9 +51,3 @@ def test_what_is_no_http_is_refused_at_once_with_a_problem(server: RunningServer
         assert headers["x-request-id"]
         assert json.loads(body)["detail"] == "this is no HTTP/1.1 request"
         assert caller.stream.read() == b""  # and the connection is closed
-
-
-def test_a_small_answer_comes_in_one_write(server: RunningServer) -> None:
-    with Caller(server) as caller:
-        caller.send(post())
-        assert caller.socket.recv(1 << 16).endswith(b"}")
