@@ -1,4 +1,4 @@
-"""Reading a request's body, within bounds, and what its headers say of it and of the answer."""
+"""Reading a request's body, within bounds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Any
 from service.http.problems import HTTPProblem
 
 Headers = dict[bytes, bytes]
-
-RANGES = {"*/*": 0, "application/*": 1, "application/json": 2}
-"""Media ranges that hold the answer's type, and how telling each is."""
 
 
 class Disconnected(Exception):
@@ -61,48 +58,6 @@ async def read_body(receive: Any, headers: Headers, limit: int) -> bytes:
 
 def _too_large(limit: int) -> HTTPProblem:
     return HTTPProblem(413, f"the body is larger than {limit} bytes", {"connection": "close"})
-
-
-def check_content_type(value: bytes | None) -> None:
-    """JSON, in UTF-8; a body without a Content-Type is taken for JSON. Raises `HTTPProblem` 415."""
-    if value is None or value == b"application/json":
-        return
-    media, *parameters = [part.strip() for part in _text(value).lower().split(";")]
-    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
-        raise HTTPProblem(
-            415,
-            f"Content-Type {media or 'of nothing'} is not served; send application/json",
-            {"accept": "application/json"},
-        )
-    for parameter in parameters:
-        name, _, charset = parameter.partition("=")
-        if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
-            raise HTTPProblem(415, f"charset {charset} is not served; send UTF-8", {"accept": "application/json"})
-
-
-def check_accept(value: bytes | None) -> None:
-    """The answer is JSON: is that acceptable? The most telling range decides. Raises `HTTPProblem` 406."""
-    if value is None or value == b"*/*" or not value.strip():
-        return
-    best, quality = -1, 0.0
-    for item in _text(value).lower().split(","):
-        media, *parameters = [part.strip() for part in item.split(";")]
-        weight = RANGES.get(media, -1)
-        if weight > best:
-            best, quality = weight, _quality(parameters)
-    if quality <= 0:
-        raise HTTPProblem(406, "the answer is application/json, which Accept does not allow")
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _text(value: bytes) -> str:

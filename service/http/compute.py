@@ -1,54 +1,90 @@
-"""`POST /v1/loss` and `POST /v1/losses/{name}`: read, decode, compute, encode, answer."""
+"""`POST /v1/loss` and `POST /v1/losses/{name}`: read, decode, compute, encode, answer.
+
+`Computing` also holds the steps that the batch call and the Open Inference Protocol take.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
-from service.http.body import Disconnected, check_accept, check_content_type, combined, read_body
+from service.http.body import Disconnected, Headers, combined, read_body
+from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.watch import Watch
 from service.settings import Settings
-from service.wire import json as wire
+
+T = TypeVar("T")
 
 TEXT_BYTES = 12
 """Bytes of JSON text that an element of a float32 tensor becomes, about."""
+
+JOINED = 1 << 16
+"""Bytes below which the parts of an answer are joined: one message then costs less than several."""
 
 
 class Computing:
     """The ASGI application behind the compute routes."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
+        self.engine = engine
+        self.max_elements = settings.max_elements
         self._max_body = settings.max_body_bytes
-        self._max_elements = settings.max_elements
         self._offload = settings.offload_bytes
         self._watch = Watch()
 
     async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for a loss: of class `cls`, or of the one that its body names."""
         headers = combined(scope["headers"])
-        check_content_type(headers.get(b"content-type"))
-        check_accept(headers.get(b"accept"))
-        body = await read_body(receive, headers, self._max_body)
+        form = form_of(headers.get(b"content-type"))
+        wanted = answer_form(headers.get(b"accept"), form)
+        body = await self.body(receive, headers)
 
         began = time.perf_counter()
-        if len(body) < self._offload:
-            request = wire.decode(body, cls, max_elements=self._max_elements)
+        limit = self.max_elements
+        if form is not JSON or len(body) < self._offload:
+            request = form.decode(body, cls, max_elements=limit)
         else:
-            request = await _aside(lambda: wire.decode(body, cls, max_elements=self._max_elements))
+            request = await aside(partial(form.decode, body, cls, max_elements=limit))
+        del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
 
-        future = self._engine.submit(request)
+        outcome = await self.outcome(self.engine.submit(request), receive)
+
+        answered = time.perf_counter()
+        result, encoding = outcome.result, request.encoding
+        if wanted is not JSON or request.checked.layout.elements * TEXT_BYTES < self._offload:
+            parts = wanted.encode(result, encoding)
+        else:
+            parts = await aside(partial(wanted.encode, result, encoding))
+        timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
+            (decoded - began) * 1e3,
+            outcome.queued * 1e3,
+            outcome.computed * 1e3,
+            (time.perf_counter() - answered) * 1e3,
+        )
+        del request, outcome, result  # what is sent is all that is still needed
+        await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
+
+    async def body(self, receive: Receive, headers: Headers) -> bytes:
+        """The whole body, within its bound."""
+        return await read_body(receive, headers, self._max_body)
+
+    async def outcome(self, future: asyncio.Future[T], receive: Receive) -> T:
+        """What the engine answers; a caller that leaves before takes its work out of the queue.
+
+        Raises `Disconnected`, and whatever computing raised.
+        """
         self._watch.follow(future, receive)
         try:
-            outcome = await future
+            return await future
         except asyncio.CancelledError:
             if future.cancelled() and self._watch.left(future):
                 raise Disconnected from None
@@ -56,32 +92,29 @@ class Computing:
         finally:
             self._watch.forget(future)
 
-        answered = time.perf_counter()
-        result = outcome.result
-        if request.checked.layout.elements * TEXT_BYTES < self._offload:
-            payload = wire.encode(result, request.encoding)
-        else:
-            payload = await _aside(lambda: wire.encode(result, request.encoding))
-        timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
-            (decoded - began) * 1e3,
-            outcome.queued * 1e3,
-            outcome.computed * 1e3,
-            (time.perf_counter() - answered) * 1e3,
-        )
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", b"%d" % len(payload)),
-                    (b"server-timing", timing),
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": payload})
+    async def at_size(self, size: int, work: Callable[[], T]) -> T:
+        """Run what takes time in proportion to a size in bytes: here where it is small, else on a thread beside."""
+        return work() if size < self._offload else await aside(work)
 
 
-async def _aside(work: Callable[[], Any]) -> Any:
+async def answer(send: Send, parts: Parts, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
+    """Send a whole answer, its parts as they are."""
+    size = sum(map(len, parts))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % size)],
+        }
+    )
+    if size < JOINED:
+        parts = [b"".join(parts)]
+    last = parts.pop()
+    for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": last})
+
+
+async def aside(work: Callable[[], T]) -> T:
     """Run on a thread beside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -10,16 +10,15 @@ from typing import Any, Final
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from schemas.dtype import BFLOAT16, NAMES
-from schemas.faults import faults_of
-from schemas.losses import ALIASES, ANY_LOSS, LOSSES
 from schemas.problem import MALFORMED, Fault, InvalidRequest
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import Reading
 from service.wire import large_json
+from service.wire.answer import facts, number
+from service.wire.members import validate
 
 MEDIA_TYPE: Final = "application/json"
 MAX_DEPTH: Final = 32
@@ -37,7 +36,7 @@ def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> 
         members = large_json.read(body)
         if members is not None:
             try:
-                return _validate(members, cls, Reading(plain=False, max_elements=max_elements))
+                return validate(members, cls, Reading(plain=False, max_elements=max_elements))
             except InvalidRequest:
                 pass  # read again below, to tell what is wrong as for any body
     try:
@@ -47,19 +46,10 @@ def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> 
     if type(data) is not dict:
         raise _malformed("the body is no JSON object")
     try:
-        return _validate(data, cls, Reading(not _holds_booleans(body), max_elements))
+        return validate(data, cls, Reading(not _holds_booleans(body), max_elements))
     except InvalidRequest:
         _check_depth(data)
         raise
-
-
-def _validate(data: dict[str, Any], cls: type[LossRequest] | None, reading: Reading) -> LossRequest:
-    try:
-        if cls is None:
-            return ANY_LOSS.validate_python(data, context=reading)  # type: ignore[no-any-return] # made at run time
-        return cls.model_validate(data, context=reading)
-    except ValidationError as error:
-        raise InvalidRequest(_faults(error, data)) from None
 
 
 def encode(result: LossResult, encoding: str) -> bytes:
@@ -79,29 +69,18 @@ def _answer(result: LossResult, write: Callable[[NDArray[Any]], Any]) -> dict[st
         "gradients": {
             name: write(gradient) if gradient.ndim else _number(gradient) for name, gradient in result.gradients.items()
         },
-        "reduction": result.reduction,
-        "divisor": _float(result.divisor),
-        "count": result.count,
-        "ignored": result.ignored,
-        "dtype": result.dtype,
-        "warnings": result.warnings,
+        **facts(result),
     }
     for name, extra in result.extras.items():
         answer[name] = _number(extra) if extra.ndim == 0 else write(extra)
     return answer
 
 
-def _float(value: float | None) -> float | str | None:
-    if value is None or math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _number(array: NDArray[Any]) -> Any:
     """A 0-d array in the fewest digits that read back to the same number of its type."""
     value = float(array)
     if not math.isfinite(value):
-        return _float(value)
+        return number(value)
     if array.dtype == np.float64:
         return value
     return np.float32(value)  # exact for the half types too, and orjson knows no scalar of theirs
@@ -186,20 +165,3 @@ def _check_depth(data: Any) -> None:
         if not level:
             return
     raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _faults(error: ValidationError, data: dict[str, Any]) -> list[Fault]:
-    """What the union itself finds wrong: the loss's name."""
-    kinds = {item["type"] for item in error.errors(include_url=False)}
-    if "union_tag_not_found" in kinds:
-        return [Fault("/loss", "required: the loss's name")]
-    if "union_tag_invalid" in kinds:
-        known = ", ".join(LOSSES)
-        return [
-            Fault(
-                "/loss",
-                f"there is no loss {str(data['loss'])[:80]!r}; there are {known}, and the torch.nn names "
-                f"of the same ({', '.join(list(ALIASES)[:2])}, ...)",
-            )
-        ]
-    return faults_of(error)

@@ -45,7 +45,7 @@ def test_a_body_without_a_content_type_is_taken_for_json(client: InProcess) -> N
 def test_another_content_type_is_not_served(client: InProcess, media: str) -> None:
     response = client.post(BODY, content_type=media)
     problem_of(response, 415)
-    assert response.headers["accept"] == "application/json"
+    assert response.headers["accept"] == "application/json, application/vnd.safetensors"
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip, gzip", "unknown"])
@@ -94,7 +94,7 @@ def test_an_accept_that_allows_json_is_answered(client: InProcess, accept: str) 
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "application/json;q=0, */*", "image/*", "nonsense"]
+    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "application/*;q=0, */*;q=1", "image/*", "nonsense"]
 )
 def test_an_accept_that_does_not_is_not_acceptable(client: InProcess, accept: str) -> None:
     problem_of(client.post(BODY, accept=accept), 406)

@@ -1,0 +1,96 @@
+"""Which form a body is in, and which form its answer is wanted in: Content-Type and Accept (RFC 9110, section 12.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from schemas.request import LossRequest
+from schemas.result import LossResult
+from service.http.problems import HTTPProblem
+from service.wire import json, safetensors
+
+Parts = list[Any]
+"""A body in parts: bytes-like, each a piece of memory of its own."""
+
+
+class Form(NamedTuple):
+    """A form of bodies: how one is read and written, and whether its answers are written at once and small."""
+
+    media_type: bytes
+    decode: Callable[..., LossRequest]
+    encode: Callable[[LossResult, str], Parts]
+
+
+JSON: Final = Form(b"application/json", json.decode, lambda result, encoding: [json.encode(result, encoding)])
+SAFETENSORS: Final = Form(
+    b"application/vnd.safetensors", safetensors.decode, lambda result, _encoding: safetensors.encode(result)
+)
+FORMS: Final = (JSON, SAFETENSORS)
+SERVED: Final = ", ".join(form.media_type.decode() for form in FORMS)
+
+
+def form_of(content_type: bytes | None) -> Form:
+    """The form of a body; one without a Content-Type is taken for JSON. Raises `HTTPProblem` 415."""
+    if content_type is None or content_type == JSON.media_type:
+        return JSON
+    if content_type == SAFETENSORS.media_type:
+        return SAFETENSORS
+    media, *parameters = [part.strip() for part in _text(content_type).lower().split(";")]
+    if media == "application/vnd.safetensors":
+        return SAFETENSORS
+    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+        raise _unsupported(
+            f"Content-Type {media or 'of nothing'} is not served; send {' or '.join(SERVED.split(', '))}"
+        )
+    for parameter in parameters:
+        name, _, charset = parameter.partition("=")
+        if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
+            raise _unsupported(f"charset {charset} is not served; send UTF-8")
+    return JSON
+
+
+def answer_form(accept: bytes | None, own: Form, offered: tuple[Form, ...] = FORMS) -> Form:
+    """The form that is wanted most; among equals, the request's own. Raises `HTTPProblem` 406.
+
+    For each form the most telling range decides, as `Accept` says.
+    """
+    if accept is None or accept in (own.media_type, b"*/*") or not accept.strip():
+        return own
+    ranges = [_range(item) for item in _text(accept).lower().split(",")]
+    best, quality = own, 0.0
+    for form in sorted(offered, key=lambda one: one is not own):
+        wanted = _quality(form.media_type.decode(), ranges)
+        if wanted > quality:
+            best, quality = form, wanted
+    if quality <= 0:
+        served = " or ".join(form.media_type.decode() for form in offered)
+        raise HTTPProblem(406, f"the answer is {served}, which Accept does not allow")
+    return best
+
+
+def _quality(media_type: str, ranges: list[tuple[str, float]]) -> float:
+    told = dict(reversed(ranges))
+    kind = media_type.partition("/")[0]
+    return next((told[name] for name in (media_type, f"{kind}/*", "*/*") if name in told), 0.0)
+
+
+def _range(item: str) -> tuple[str, float]:
+    """A media range and its quality."""
+    media, *parameters = [part.strip() for part in item.split(";")]
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return media, float(value)
+            except ValueError:
+                return media, 0.0
+    return media, 1.0
+
+
+def _unsupported(detail: str) -> HTTPProblem:
+    return HTTPProblem(415, detail, {"accept": SERVED})
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")

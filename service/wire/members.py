@@ -1,0 +1,74 @@
+"""The members of a request, whichever form they came in, made into a checked request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas.faults import faults_of
+from schemas.losses import ALIASES, ANY_LOSS, LOSSES
+from schemas.problem import Fault, InvalidRequest, pointer
+from schemas.request import LossRequest
+from schemas.tensor import Reading, Tensor
+
+MAX_LISTED = 64
+"""Entries of a list of tensors, such as `tail`: no loss takes as many."""
+
+
+def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Reading) -> LossRequest:
+    """The checked request of these members: of class `cls`, or of the one that `loss` names.
+
+    Raises `InvalidRequest` with every fault.
+    """
+    try:
+        if cls is None:
+            return ANY_LOSS.validate_python(members, context=reading)  # type: ignore[no-any-return] # made at run time
+        return cls.model_validate(members, context=reading)
+    except ValidationError as error:
+        raise InvalidRequest(_faults(error, members)) from None
+
+
+def place(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault]) -> None:
+    """Put a tensor of that name among the members; `tail.0.output` lies in a list of objects.
+
+    What is there already, or leaves a hole in a list, is a fault.
+    """
+    if "." not in name:
+        if name in members:
+            faults.append(Fault(pointer(name), "given twice: as a tensor, and among the other members"))
+        else:
+            members[name] = tensor
+        return
+    listed, *path = name.split(".")
+    if len(path) != 2 or not path[0].isascii() or not path[0].isdigit() or len(path[0]) > 3:
+        faults.append(Fault(pointer(name), "unknown member"))
+        return
+    at, member = int(path[0]), path[1]
+    entries = members.setdefault(listed, [])
+    if type(entries) is not list or at >= MAX_LISTED:
+        faults.append(Fault(pointer(listed, at), "no such entry"))
+        return
+    while len(entries) <= at:
+        entries.append({})
+    if type(entries[at]) is not dict or member in entries[at]:
+        faults.append(Fault(pointer(listed, at, member), "given twice: as a tensor, and among the other members"))
+    else:
+        entries[at][member] = tensor
+
+
+def _faults(error: ValidationError, members: dict[str, Any]) -> list[Fault]:
+    """What the union itself finds wrong: the loss's name."""
+    kinds = {item["type"] for item in error.errors(include_url=False)}
+    if "union_tag_not_found" in kinds:
+        return [Fault("/loss", "required: the loss's name")]
+    if "union_tag_invalid" in kinds:
+        known = ", ".join(LOSSES)
+        return [
+            Fault(
+                "/loss",
+                f"there is no loss {str(members['loss'])[:80]!r}; there are {known}, and the torch.nn names "
+                f"of the same ({', '.join(list(ALIASES)[:2])}, ...)",
+            )
+        ]
+    return faults_of(error)
