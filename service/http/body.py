@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from starlette.types import Receive, Scope
 
 from service.http.problems import HTTPProblem
+from service.http.whole_body import SCOPE_KEY, Lost
 
 Headers = dict[bytes, bytes]
+Buffer = bytes | bytearray | memoryview
 
 
 class Disconnected(Exception):
@@ -24,7 +26,7 @@ def combined(fields: list[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-async def read_body(receive: Any, headers: Headers, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int) -> Buffer:
     """The whole body, of at most `limit` bytes; refused unread where its declared length is larger.
 
     Raises `HTTPProblem` 413, 415 (a Content-Encoding) and `Disconnected`.
@@ -35,15 +37,10 @@ async def read_body(receive: Any, headers: Headers, limit: int) -> bytes:
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    first: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(first) > limit:
-            raise _too_large(limit)
-        return first
-    parts, size = [first], len(first)
+    body = await _whole(scope)
+    if body is not None:
+        return body
+    parts, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -53,7 +50,19 @@ async def read_body(receive: Any, headers: Headers, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         if not message.get("more_body", False):
-            return b"".join(parts)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _whole(scope: Scope) -> Buffer | None:
+    """The body in one piece, where the server offers that."""
+    offered = scope.get(SCOPE_KEY)
+    if offered is None:
+        return None
+    try:
+        body: Buffer | None = await offered.read()
+    except Lost:
+        raise Disconnected from None
+    return body
 
 
 def _too_large(limit: int) -> HTTPProblem:

@@ -15,15 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
-from service.http.body import Disconnected, Headers, combined, read_body
-from service.http.negotiation import JSON, Parts, answer_form, form_of
+from service.http.body import Buffer, Disconnected, Headers, combined, read_body
+from service.http.negotiation import Parts, answer_form, form_of
 from service.http.watch import Watch
 from service.settings import Settings
 
 T = TypeVar("T")
-
-TEXT_BYTES = 12
-"""Bytes of JSON text that an element of a float32 tensor becomes, about."""
 
 JOINED = 1 << 16
 """Bytes below which the parts of an answer are joined: one message then costs less than several."""
@@ -44,14 +41,13 @@ class Computing:
         headers = combined(scope["headers"])
         form = form_of(headers.get(b"content-type"))
         wanted = answer_form(headers.get(b"accept"), form)
-        body = await self.body(receive, headers)
+        body = await self.body(scope, receive, headers)
 
         began = time.perf_counter()
-        limit = self.max_elements
-        if form is not JSON or len(body) < self._offload:
-            request = form.decode(body, cls, max_elements=limit)
+        if len(body) < self._offload:
+            request = form.decode(body, cls, self.max_elements)
         else:
-            request = await aside(partial(form.decode, body, cls, max_elements=limit))
+            request = await aside(partial(form.decode, body, cls, self.max_elements))
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
@@ -60,7 +56,7 @@ class Computing:
 
         answered = time.perf_counter()
         result, encoding = outcome.result, request.encoding
-        if wanted is not JSON or request.checked.layout.elements * TEXT_BYTES < self._offload:
+        if request.checked.layout.elements * wanted.text_bytes < self._offload:
             parts = wanted.encode(result, encoding)
         else:
             parts = await aside(partial(wanted.encode, result, encoding))
@@ -73,9 +69,9 @@ class Computing:
         del request, outcome, result  # what is sent is all that is still needed
         await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
 
-    async def body(self, receive: Receive, headers: Headers) -> bytes:
+    async def body(self, scope: Scope, receive: Receive, headers: Headers) -> Buffer:
         """The whole body, within its bound."""
-        return await read_body(receive, headers, self._max_body)
+        return await read_body(scope, receive, headers, self._max_body)
 
     async def outcome(self, future: asyncio.Future[T], receive: Receive) -> T:
         """What the engine answers; a caller that leaves before takes its work out of the queue.

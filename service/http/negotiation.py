@@ -15,16 +15,28 @@ Parts = list[Any]
 
 
 class Form(NamedTuple):
-    """A form of bodies: how one is read and written, and whether its answers are written at once and small."""
+    """A form of bodies: how requests are read and results written in it.
+
+    `text_bytes`: bytes that writing an element takes, about; 0 where its memory is sent as it is.
+    """
 
     media_type: bytes
-    decode: Callable[..., LossRequest]
+    decode: Callable[[Any, type[LossRequest] | None, int], LossRequest]
     encode: Callable[[LossResult, str], Parts]
+    text_bytes: int
 
 
-JSON: Final = Form(b"application/json", json.decode, lambda result, encoding: [json.encode(result, encoding)])
+JSON: Final = Form(
+    b"application/json",
+    lambda body, cls, max_elements: json.decode(body, cls, max_elements=max_elements),
+    lambda result, encoding: [json.encode(result, encoding)],
+    text_bytes=12,
+)
 SAFETENSORS: Final = Form(
-    b"application/vnd.safetensors", safetensors.decode, lambda result, _encoding: safetensors.encode(result)
+    b"application/vnd.safetensors",
+    lambda body, cls, max_elements: safetensors.decode(body, cls, max_elements=max_elements),
+    lambda result, _encoding: safetensors.encode(result),
+    text_bytes=0,
 )
 FORMS: Final = (JSON, SAFETENSORS)
 SERVED: Final = ", ".join(form.media_type.decode() for form in FORMS)

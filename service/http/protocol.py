@@ -4,17 +4,21 @@
   (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
   (https://github.com/Kludex/uvicorn/issues/2722).
 - What is no HTTP is answered with a problem document.
+- Bodies whose length is declared can be had in one piece (`service.http.whole_body`).
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from typing import Final
+from typing import Any, Final
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.problems import HTTPProblem, render
+from service.http.whole_body import SCOPE_KEY, WholeBody
 
 UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
@@ -51,8 +55,38 @@ class Protocol(HttpToolsProtocol):
         """What follows is a body."""
         self._at_head = False
         super().on_headers_complete()
+        for name, value in self.headers:
+            if name == b"content-length" and value.isdigit():
+                scope: dict[str, Any] = self.scope  # type: ignore[assignment] # to which servers may add
+                scope[SCOPE_KEY] = WholeBody(self, self.cycle, int(value))
+                break
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a body that comes in one piece as it is: uvicorn would copy it twice."""
+        cycle: Any = self.cycle
+        if cycle.body or cycle.response_complete:
+            if type(cycle.body) is bytes:
+                cycle.body = bytearray(cycle.body)
+            super().on_body(body)
+        else:
+            cycle.body = body  # read-only, until more comes
+            if len(body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """What follows is a head."""
         self._at_head = True
         super().on_message_complete()
+
+    def may_give_way(self, cycle: Any) -> bool:
+        """Whether the rest of this request's body is all that comes next on the connection."""
+        return cycle is self.cycle and cycle.more_body and not cycle.disconnected and self.scheme == "http"
+
+    def resume_after(self, cycle: Any) -> None:
+        """Take the connection back: the body is complete, and what follows is a head, for a new parser."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.transport.set_protocol(self)
+        self.on_message_complete()
+        cycle.message_event.clear()  # the next event is the caller's going

@@ -27,11 +27,13 @@ SMALL: Final = 4096
 """Bytes of loss and gradients up to which an answer is small."""
 
 
-def decode(body: bytes, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
+def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
     """The checked request in a body: of class `cls`, or of the one that its `loss` names.
 
     Raises `InvalidRequest`, with status 400 faults where the body is no JSON object or nested too deep.
     """
+    if type(body) is not bytes:
+        body = bytes(body)
     if len(body) >= large_json.LEAST_BYTES:
         members = large_json.read(body)
         if members is not None:
