@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -43,11 +43,8 @@ class LossRoute(APIRoute):
     loss_class: type[LossRequest] | None = None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve POST, and refuse what is neither that nor a look at the catalogue."""
-        if scope["method"] == "POST":
-            await self.computing.serve(self.loss_class, scope, receive, send)
-        else:
-            raise HTTPException(405, headers={"allow": "POST" if self.loss_class is None else "GET, HEAD, POST"})
+        """Refuse what is neither POST, which `Gradwire.dispatch` serves, nor a look at the catalogue."""
+        raise HTTPException(405, headers={"allow": "POST" if self.loss_class is None else "GET, HEAD, POST"})
 
 
 class Gradwire(FastAPI):
@@ -60,16 +57,18 @@ class Gradwire(FastAPI):
         """Serve one request."""
         await self.front(scope, receive, send)
 
-    async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Find a compute route by its path alone, without asking each route in turn."""
+    def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Find a compute route by its path alone, without asking each route in turn.
+
+        No coroutine of its own: each layer of them costs every request half a microsecond.
+        """
         if scope["type"] == "http" and scope["method"] == "POST":
             route = self.compute_routes.get(scope["path"])
             if route is not None:
-                await route.handle(scope, receive, send)
-                return
+                return route.computing.serve(route.loss_class, scope, receive, send)
             if scope["path"].startswith("/v1/losses/"):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
-        await super().__call__(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
+from service.http.connection import SCOPE_KEY, Buffer, Connection, Lost
 from service.http.problems import HTTPProblem
-from service.http.whole_body import SCOPE_KEY, Lost
 
 Headers = dict[bytes, bytes]
-Buffer = bytes | bytearray | memoryview
 
 
 class Disconnected(Exception):
@@ -55,14 +54,13 @@ async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int
 
 async def _whole(scope: Scope) -> Buffer | None:
     """The body in one piece, where the server offers that."""
-    offered = scope.get(SCOPE_KEY)
-    if offered is None:
+    connection: Connection | None = scope.get(SCOPE_KEY)
+    if connection is None:
         return None
     try:
-        body: Buffer | None = await offered.read()
+        return await connection.body()
     except Lost:
         raise Disconnected from None
-    return body
 
 
 def _too_large(limit: int) -> HTTPProblem:

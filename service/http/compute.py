@@ -15,15 +15,13 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
-from service.http.body import Buffer, Disconnected, Headers, combined, read_body
+from service.http.body import Disconnected, Headers, combined, read_body
+from service.http.connection import SCOPE_KEY, Buffer, Connection
 from service.http.negotiation import Parts, answer_form, form_of
 from service.http.watch import Watch
 from service.settings import Settings
 
 T = TypeVar("T")
-
-JOINED = 1 << 16
-"""Bytes below which the parts of an answer are joined: one message then costs less than several."""
 
 
 class Computing:
@@ -67,7 +65,7 @@ class Computing:
             (time.perf_counter() - answered) * 1e3,
         )
         del request, outcome, result  # what is sent is all that is still needed
-        await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
+        await answer(scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
 
     async def body(self, scope: Scope, receive: Receive, headers: Headers) -> Buffer:
         """The whole body, within its bound."""
@@ -93,18 +91,17 @@ class Computing:
         return work() if size < self._offload else await aside(work)
 
 
-async def answer(send: Send, parts: Parts, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
-    """Send a whole answer, its parts as they are."""
+async def answer(scope: Scope, send: Send, parts: Parts, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a whole answer of status 200, its parts as they are."""
     size = sum(map(len, parts))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, (b"content-length", b"%d" % size)],
-        }
-    )
-    if size < JOINED:
-        parts = [b"".join(parts)]
+    connection: Connection | None = scope.get(SCOPE_KEY)
+    if connection is not None:
+        named = (*headers, (b"x-request-id", scope["gradwire.id"]))
+        if connection.answer(200, named, parts, size):
+            scope["gradwire.status"] = 200
+            return
+    headers.append((b"content-length", b"%d" % size))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     last = parts.pop()
     for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})
