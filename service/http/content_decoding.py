@@ -26,6 +26,9 @@ INPUT_BYTES: Final = 1 << 16
 OUTPUT_BYTES: Final = 1 << 20
 """Decompressed bytes that are asked for at once."""
 
+HEAD_BYTES: Final = 18
+"""The most that the header of a zstd frame takes."""
+
 WINDOW_LOG: Final = 23
 """The binary logarithm of the largest zstd window in bytes (RFC 9659, section 3)."""
 
@@ -66,6 +69,7 @@ CODINGS: Final[dict[str, Callable[[int], Member]]] = {
 FURTHER: Final = {"gzip": b"\x1f", "deflate": b"", "zstd": b"\x28" + bytes(range(0x50, 0x60))}
 """First bytes of a further member: gzip's; none; a zstd frame's and those of skippable ones."""
 
+DAMAGED: Final = "it is no zstd, or damaged"
 ZSTD_REASONS: Final = {"memory": "its window is larger than 8 MiB (RFC 9659)", "checksum": "its checksum is wrong"}
 """What to tell for a word of the library's reason."""
 
@@ -101,6 +105,8 @@ class Decoder:
         self._body = bytearray()
         self._member: Member | None = None
         self._members = 0
+        self._began = 0  # where in the body the member did
+        self._head = bytearray()  # its first bytes
 
     def feed(self, data: bytes | memoryview) -> None:
         """Decompress the next bytes of the body, however many.
@@ -122,6 +128,8 @@ class Decoder:
             member = self._member
             if member is None:
                 member = self._begin(data[0])
+            if len(self._head) < HEAD_BYTES:
+                self._head += data[: HEAD_BYTES - len(self._head)]
             room = min(OUTPUT_BYTES, self._limit - len(self._body) + 1)
             try:
                 made = member.decompress(data, room)
@@ -133,6 +141,7 @@ class Decoder:
                     413, f"the decompressed body is larger than {self._limit} bytes", {"connection": "close"}
                 )
             if member.eof:
+                self._check_size()
                 self._member = None
                 data = member.unused_data
                 if not data:
@@ -151,12 +160,21 @@ class Decoder:
                 413, f"the {self._coding} body has more than {MAX_MEMBERS} parts", {"connection": "close"}
             )
         self._members += 1
+        self._began = len(self._body)
+        self._head.clear()
         self._member = self._open(first)
         return self._member
+
+    def _check_size(self) -> None:
+        # The library does so too, but not where a frame comes in pieces and its last block is empty.
+        if self._coding == "zstd":
+            told = zstd.get_frame_info(self._head).decompressed_size
+            if told not in (None, len(self._body) - self._began):
+                raise HTTPProblem(400, f"the zstd body is broken: {DAMAGED}")
 
     def _broken(self, error: Exception) -> HTTPProblem:
         reason = str(error).rpartition(": ")[2]  # before the colon both libraries put what they were at
         if isinstance(error, zstd.ZstdError):
             # Its other reasons depend on how the bytes came.
-            reason = next((told for word, told in ZSTD_REASONS.items() if word in reason), "it is no zstd, or damaged")
+            reason = next((told for word, told in ZSTD_REASONS.items() if word in reason), DAMAGED)
         return HTTPProblem(400, f"the {self._coding} body is broken: {reason}")

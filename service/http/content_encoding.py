@@ -17,8 +17,8 @@ from service.http.problems import HTTPProblem
 from service.http.zstd import zstd
 
 NAMED: Final = ("zstd", "gzip", "deflate")
-"""The codings by preference where the caller names them: zstd makes tensors smallest, and is read fastest (see
-`benchmarks/results.md`)."""
+"""The codings by preference where the caller names them: zstd makes answers smallest, and is read fastest
+(`benchmarks/codings.py`)."""
 
 ANY: Final = ("gzip", "deflate", "zstd")
 """The same where it only says `*`: what everyone can read first."""
@@ -27,9 +27,9 @@ LEVEL: Final = 1
 """Of all codings: higher ones take several times as long for a few per cent."""
 
 LEAST_BYTES: Final = 4096
-"""Answers below this are left as they are. One of JSON text this size takes 10 to 20 µs here, about 10 µs at the
-caller, and leaves two thirds of it away: 200 µs on a link of 100 Mbit/s, 20 µs at 1 Gbit/s. See
-`benchmarks/results.md`."""
+"""Answers below this are left as they are. One of JSON text this size takes 10 to 20 µs here and as much at the caller.
+It leaves two thirds of it away: 220 µs on a link of 100 Mbit/s, as long as the work at 1 Gbit/s
+(`benchmarks/codings.py`)."""
 
 WORTH: Final = 0.75
 """An answer that would keep more of its size than this is left as it is. Gradients in float32 keep nine tenths: what

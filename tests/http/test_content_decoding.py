@@ -140,6 +140,16 @@ def test_skippable_frames_are_skipped() -> None:
     assert refusal("zstd", frame + SKIPPABLE[:-1]) == (400, "the zstd body ends too early")
 
 
+@pytest.mark.parametrize("cut", [0, 1, 5, 9, 17])
+def test_a_zstd_frame_of_another_size_than_it_tells_is_broken(cut: int) -> None:
+    block = b"\x18\x00\x00abc"
+    told, empty = b"\x28\xb5\x2f\xfd\x20\x03", b"\x01\x00\x00"
+    sound = told + block + empty
+    assert decoded("zstd", sound[:cut], sound[cut:]) == b"abc"
+    other = told[:-1] + b"\x04" + block + empty
+    assert refusal("zstd", other[:cut], other[cut:]) == (400, "the zstd body is broken: it is no zstd, or damaged")
+
+
 def test_a_gzip_head_with_all_its_fields_is_read() -> None:
     head = b"\x1f\x8b\x08\x1e" + bytes(4) + b"\x00\x03" + b"\x04\x00more" + b"a name\x00" + b"a comment\x00"
     head += (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")
