@@ -86,7 +86,7 @@ def by_zstd(level: int) -> Bytes:
     return lambda data: zstd.compress(data, level)
 
 
-def decode(coding: str, data: bytes) -> bytes:
+def decode(coding: str, data: bytes) -> bytes | bytearray:
     """By the service's own decoder: zlib's or zstd's work, and its bounds."""
     decoder = open_decoder(coding.encode(), 1 << 30)
     assert decoder is not None

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.catalogue import example, summary
@@ -23,6 +24,7 @@ from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http.compute import Computing
+from service.http.content_encoding import LEAST_BYTES, LEVEL
 from service.http.front import Front
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.reference import not_found, router
@@ -72,7 +74,8 @@ class Gradwire(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
-        return AsyncExitStackMiddleware(self.router)
+        # Documents are few and seldom asked for: the framework's own compression will do.
+        return GZipMiddleware(AsyncExitStackMiddleware(self.router), minimum_size=LEAST_BYTES, compresslevel=LEVEL)
 
 
 def make_engine(settings: Settings) -> Engine:

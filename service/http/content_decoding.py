@@ -95,7 +95,7 @@ def open_decoder(content_encoding: bytes | None, limit: int) -> Decoder | None:
 class Decoder:
     """One body being decompressed. After a raised problem it is of no more use.
 
-    It takes what it makes of the body so far, and a MiB. `finish` takes the body once more.
+    It takes what it makes of the body so far, and a MiB.
     """
 
     def __init__(self, coding: str, limit: int) -> None:
@@ -117,11 +117,11 @@ class Decoder:
         for start in range(0, len(view), INPUT_BYTES):
             self._take(view[start : start + INPUT_BYTES])
 
-    def finish(self) -> bytes:
+    def finish(self) -> bytearray:
         """The whole body. Raises `HTTPProblem` 400 if more should have come, or if nothing came."""
         if self._member is not None or not self._members:
             raise HTTPProblem(400, f"the {self._coding} body ends too early")
-        return bytes(self._body)
+        return self._body
 
     def _take(self, data: bytes | memoryview) -> None:
         while True:

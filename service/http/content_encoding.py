@@ -96,15 +96,16 @@ def _weights(accept_encoding: str) -> dict[str, float]:
     return weights
 
 
-def encode(coding: Coding, parts: Sequence[Part]) -> list[bytes] | None:
+def encode(coding: Coding, parts: Sequence[Part], least: int = LEAST_BYTES) -> list[bytes] | None:
     """A body, given in parts, compressed; again in parts. None where it is better left as it is.
 
-    What is required is always done. The parts are not joined, and views may be of any shape and type.
+    Bodies below `least` bytes are, and with 0 all of them. What is required is always done. The parts are not joined,
+    and views may be of any shape and type.
     """
     size = sum([memoryview(part).nbytes for part in parts])
     if coding.required:
         return _compress(coding.name, parts, size)
-    if size < LEAST_BYTES or (size >= PROBED_BYTES and not _is_worth_it(parts)):
+    if not least or size < least or (size >= PROBED_BYTES and not _is_worth_it(parts)):
         return None
     encoded = _compress(coding.name, parts, size)
     return encoded if sum(map(len, encoded)) <= WORTH * size else None

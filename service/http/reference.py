@@ -31,6 +31,7 @@ class Limits(BaseModel):
     """What one request may need at most."""
 
     body_bytes: int = Field(description="Bytes of a request's body.")
+    decompressed_bytes: int = Field(description="Bytes of a body once its Content-Encoding is undone.")
     elements: int = Field(description="Elements: tensors with broadcasts expanded, the loss, and work space.")
     depth: int = Field(description="Levels of nesting in JSON.")
     dims: int = Field(description="Dims of a tensor.")
@@ -84,6 +85,7 @@ async def get_limits(request: Request) -> Any:
     settings = request.app.state.settings
     return Limits(
         body_bytes=settings.max_body_bytes,
+        decompressed_bytes=settings.max_decompressed_bytes,
         elements=settings.max_elements,
         depth=MAX_DEPTH,
         dims=MAX_DIMS,

@@ -46,7 +46,7 @@ each_writer = pytest.mark.parametrize(("coding", "compress"), WRITERS.values(), 
 each_coding = pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 
 
-def decoded(coding: str, *pieces: bytes, limit: int = LIMIT) -> bytes:
+def decoded(coding: str, *pieces: bytes, limit: int = LIMIT) -> bytearray:
     decoder = open_decoder(coding.encode(), limit)
     assert decoder is not None
     for piece in pieces:
