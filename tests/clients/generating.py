@@ -112,7 +112,8 @@ class Client:
 
     def models(self) -> set[str]:
         """Its models."""
-        return {plain(path.stem.removeprefix("model_")) for path in self.folder.glob(self.generator.models)}
+        prefix = "model_" if self.generator.language == "go" else ""
+        return {plain(path.stem.removeprefix(prefix)) for path in self.folder.glob(self.generator.models)}
 
 
 def plain(name: str) -> str:
