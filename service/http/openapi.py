@@ -93,4 +93,15 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
     loss = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     # There the discriminator must be given; a loss's own operation does without it.
     loss["required"] = ["loss"]
+    loss["title"] = "AnyLoss"  # the name of the type in generated clients
+    _double(schemas)
     return document
+
+
+def _double(schemas: dict[str, Any]) -> None:
+    """Say that numbers are doubles: generated clients take 32 bits (Go) or decimals (C#, Java) otherwise."""
+    for schema in schemas.values():
+        for entry in schema.get("properties", {}).values():
+            for kind in (entry, *entry.get("anyOf", ())):
+                if kind.get("type") == "number":
+                    kind["format"] = "double"
