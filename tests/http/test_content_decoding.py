@@ -118,7 +118,7 @@ def test_any_split_of_the_bytes_gives_the_same(coding: str, data: st.DataObject)
 
     def outcome(*pieces: bytes) -> bytes | int:
         try:
-            return decoded(coding, *pieces, limit=limit)
+            return bytes(decoded(coding, *pieces, limit=limit))
         except HTTPProblem as problem:
             # Of a body that is both broken and too large, either is told.
             return problem.status if limit == LIMIT or damage == "none" else 0
