@@ -58,13 +58,13 @@ def read(body: bytes) -> Any | None:
             _thread.parser = parser
     try:
         document = _Document()
-        read = document.value(parser.parse(body), MAX_LEVELS)
+        found = document.value(parser.parse(body), MAX_LEVELS)
     except (_NotHereError, ValueError, TypeError, RuntimeError, IndexError):
         _thread.parser = None  # what it still holds must not be in the way of the next body
         return None
     # simdjson flattens whatever is nested. Were there a list among the numbers of another, or a bracket in a text, the
     # body would hold more brackets than lists were seen.
-    return read if _brackets(body) == document.lists else None
+    return found if _brackets(body) == document.lists else None
 
 
 class _Document:
