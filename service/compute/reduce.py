@@ -42,6 +42,8 @@ def totals(values: Tensor, segments: Sequence[Segment]) -> Tensor:
     kind = accumulator(values.dtype)
     if values.numel() == len(segments):
         return values.reshape(-1).to(kind)  # one value each: its own sum
+    if len(segments) == 1:
+        return slices(values, segments)[0].sum(dtype=kind).reshape(1)
     return torch.stack(
         [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
     )

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.body import Disconnected
+from service.http.connection import SCOPE_KEY
 from service.http.problems import render
 from service.telemetry import AccessLog
 
@@ -63,6 +64,7 @@ class Front:
                 raise
             await self._refuse(error, _reference(scope), request_id, answer)
         finally:
+            scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
                 seconds = time.perf_counter() - began
                 status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")

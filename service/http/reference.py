@@ -13,7 +13,8 @@ from starlette.responses import HTMLResponse, Response
 
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
-from schemas.tensor import MAX_DIMS, MAX_TENSORS
+from schemas.nested import MAX_DIMS
+from schemas.tensor import MAX_TENSORS
 from service.engine.base import probe
 from service.http.problems import MAX_ERRORS, HTTPProblem
 from service.wire.json import MAX_DEPTH
