@@ -3,7 +3,7 @@
 ASGI hands a body over in messages, and uvicorn copies every byte of it four times before the last one is there. Where
 a body's length is declared, the connection's protocol gives way to `Connection` until it is complete: the event loop
 then reads from the socket into the memory that the tensors will lie in. An answer goes out head and body together,
-its tensors' memory as it is (docs/adr/0005-beyond-asgi.md).
+its tensors' memory as it is (docs/adr/0007-beyond-asgi.md).
 
 A `Connection` travels in the scope under `SCOPE_KEY`. Under another server there is none, and all goes by ASGI.
 """
