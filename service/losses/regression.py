@@ -30,7 +30,7 @@ def _(_r: MSE, t: Tensors) -> Terms:
 
 @register(SmoothL1)
 def _(r: SmoothL1, t: Tensors) -> Terms:
-    if direct.wanted(t):
+    if r.beta and direct.wanted(t):  # with 0 it is the absolute error, whose gradient at 0 is another
         return direct.smooth_l1(t, r.beta)
     return Terms(F.smooth_l1_loss(t["input"], t["target"], beta=r.beta, reduction="none"))
 
