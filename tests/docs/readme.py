@@ -1,4 +1,4 @@
-"""The README as data: its code blocks, and the table of losses that it must hold."""
+"""The README, and the page on forms, as data: its code blocks, and the table of losses that it must hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from schemas.catalogue import catalogue
 
 README = Path(__file__).parents[2] / "README.md"
+WIRES = README.parent / "docs" / "wires.md"
 
 
 class Block(NamedTuple):
@@ -19,11 +20,9 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks() -> list[Block]:
+def blocks(page: Path = README) -> list[Block]:
     """Every fenced block with a language, in order."""
-    return [
-        Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
-    ]
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)]
 
 
 def of(language: str) -> str:
@@ -32,11 +31,11 @@ def of(language: str) -> str:
     return found
 
 
-def answered() -> list[tuple[str, str]]:
+def answered(page: Path = README) -> list[tuple[str, str]]:
     """Shell commands that are followed by their answer."""
     return [
         (command.text, answer.text)
-        for command, answer in pairwise(blocks())
+        for command, answer in pairwise(blocks(page))
         if command.language == "sh" and answer.language == "json"
     ]
 

@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its commands run, and answer what it says."""
+"""What the README and the page on forms show is what happens: its commands run, and answer what it says."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def assert_same(found: Any, shown: Any) -> None:
         assert found == shown
 
 
-@pytest.mark.parametrize(("command", "answer"), readme.answered())
-def test_a_command_answers_what_the_readme_shows(command: str, answer: str, server: RunningServer) -> None:
+@pytest.mark.parametrize(("command", "answer"), readme.answered() + readme.answered(readme.WIRES))
+def test_a_command_answers_what_is_shown(command: str, answer: str, server: RunningServer) -> None:
     needs("curl")
     assert SHOWN in command or "gradwire loss" in command
     gradwire = Path(sys.executable).parent / "gradwire"
@@ -54,6 +54,14 @@ def test_the_javascript_of_the_readme_prints_the_shown_answer(server: RunningSer
     shown = json.loads(readme.answered()[0][1])
     assert_same(float(loss), shown["loss"])
     assert_same(json.loads(gradient), shown["gradients"]["input"])
+
+
+@pytest.mark.parametrize("source", [block.text for block in readme.blocks(readme.WIRES) if block.language == "js"])
+def test_the_javascript_of_the_page_on_forms_prints_the_loss(source: str, server: RunningServer) -> None:
+    node = needs("node")
+    printed = output([node, "--input-type=module", "-e", source.replace(SHOWN, server.url)]).split()
+    shown = json.loads(readme.answered()[0][1])
+    assert_same([float(word) for word in printed], [shown["loss"], 6.0, shown["divisor"]])
 
 
 def test_the_java_of_the_readme_prints_the_shown_answer(server: RunningServer, tmp_path: Path) -> None:
