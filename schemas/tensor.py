@@ -118,7 +118,7 @@ def _from_object(value: dict[str, Any], plain: bool) -> NDArray[Any]:
         raise TensorFault(
             f"dtype {in_words(value['dtype'])} is not served; these are: {known}", "dtype", status=UNSUPPORTED
         )
-    shape = _shape(value["shape"])
+    shape = shape_of(value["shape"])
     count = math.prod(shape)
     data = value["data"]
     if isinstance(data, str):
@@ -129,10 +129,11 @@ def _from_object(value: dict[str, Any], plain: bool) -> NDArray[Any]:
         raise TensorFault("data is base64 text or a flat list of numbers", "data")
     if len(data) != count:
         raise TensorFault(f"data has {len(data)} numbers, shape {list(shape)} needs {count}", "data")
-    return _from_flat_list(data, dtype, plain).reshape(shape)
+    return from_flat_list(data, dtype, plain).reshape(shape)
 
 
-def _shape(sizes: Any) -> tuple[int, ...]:
+def shape_of(sizes: Any) -> tuple[int, ...]:
+    """A shape that a caller wrote. Raises `TensorFault` at `shape`."""
     if type(sizes) is not list:
         raise TensorFault("shape is a list of sizes", "shape")
     if len(sizes) > MAX_DIMS:
@@ -163,7 +164,8 @@ def _from_base64(data: str, dtype: np.dtype, count: int) -> NDArray[Any]:
     return np.frombuffer(raw, dtype)
 
 
-def _from_flat_list(data: list[Any] | NDArray[Any], dtype: np.dtype, plain: bool) -> NDArray[Any]:
+def from_flat_list(data: list[Any] | NDArray[Any], dtype: np.dtype, plain: bool) -> NDArray[Any]:
+    """A flat array of that type. Raises `TensorFault` at `data`, and the position in it."""
     if not len(data):
         return np.zeros(0, dtype)
     if isinstance(data, np.ndarray):

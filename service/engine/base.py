@@ -21,11 +21,12 @@ class EngineStopped(Exception):
 
 
 class Outcome(NamedTuple):
-    """A result, and the seconds that its request waited and was computed (with its batch)."""
+    """A result, the seconds that its request waited and was computed (with its batch), and the batch's requests."""
 
     result: LossResult
     queued: float
     computed: float
+    batch: int = 1
 
 
 class Engine(Protocol):

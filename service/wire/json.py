@@ -45,13 +45,13 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _malformed(_no_json(body, error)) from None
+        raise _malformed(no_json(body, error)) from None
     if type(data) is not dict:
         raise _malformed("the body is no JSON object")
     try:
-        return validate(data, cls, Reading(not _holds_booleans(body), max_elements, len(body) < SHORT))
+        return validate(data, cls, Reading(not holds_booleans(body), max_elements, len(body) < SHORT))
     except InvalidRequest:
-        _check_depth(data)
+        check_depth(data)
         raise
 
 
@@ -97,10 +97,10 @@ def encode(result: LossResult, encoding: str) -> bytes:
         return HOLE
 
     payload = orjson.dumps(_answer(result, base64 if encoding == "base64" else lists), option=OPTIONS)
-    return _filled(payload, texts) if texts else payload
+    return filled(payload, texts) if texts else payload
 
 
-def _filled(payload: bytes, texts: list[list[bytes | memoryview]]) -> bytes:
+def filled(payload: bytes, texts: list[list[bytes | memoryview]]) -> bytes:
     """A payload with texts in its holes, in order: each is copied once."""
     rest = payload.split(MARK)
     parts: list[bytes | memoryview] = [rest[0]]
@@ -134,7 +134,7 @@ def _number(array: Any) -> Any:
     return np.float32(value)  # exact for the half types too, and orjson knows no scalar of theirs
 
 
-def _holds_booleans(body: bytes) -> bool:
+def holds_booleans(body: bytes) -> bool:
     """Whether `true` or `false` stands anywhere in the body; only then are numbers told from booleans one by one.
 
     In a large body, a search for one byte is many times as fast as one for a word, and neither letter occurs in
@@ -162,7 +162,8 @@ def _malformed(detail: str) -> InvalidRequest:
     return InvalidRequest([Fault("", detail, MALFORMED)])
 
 
-def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+def no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why a body is no JSON, in words."""
     if not body:
         return "the body is empty; a JSON object is needed"
     detail = f"the body is no JSON: {error.msg} (line {error.lineno}, column {error.colno})"
@@ -171,7 +172,7 @@ def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
     return detail
 
 
-def _check_depth(data: Any) -> None:
+def check_depth(data: Any) -> None:
     """Nesting beyond the limit is malformed. Only asked of what is invalid: a valid request cannot be that deep."""
     level = [data]
     for _ in range(MAX_DEPTH):

@@ -231,14 +231,14 @@ def write(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> list[Bu
         begin, end = end, end + array.nbytes
         header[name] = {"dtype": CODES[array.dtype], "shape": array.shape, "data_offsets": (begin, end)}
         if array.nbytes:
-            parts.append(_memory(array))
+            parts.append(memory(array))
     text = orjson.dumps(header)
     text += b" " * (-len(text) % 8)
     parts[0] = len(text).to_bytes(8, "little") + text
     return parts
 
 
-def _memory(array: NDArray[Any]) -> memoryview:
+def memory(array: NDArray[Any]) -> memoryview:
     """The array's own bytes, row-major."""
     array = np.ascontiguousarray(array)
     if array.dtype == BFLOAT16:  # which is no format of the buffer protocol
