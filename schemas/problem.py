@@ -66,6 +66,9 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status code.")
     detail: str = Field(description="What happened this time.")
     instance: str = Field(description="The path that was asked for.")
+    error: str = Field(
+        "", description="`detail` again, under `/v2` alone: where clients of the Open Inference Protocol look."
+    )
     errors: list[ProblemError] = Field(
         default_factory=list, description="Every fault of a bad request, at most 256 of them."
     )

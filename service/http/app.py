@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -23,9 +24,11 @@ from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
+from service.http import oip
 from service.http.compute import Computing
 from service.http.content_encoding import LEAST_BYTES, LEVEL
 from service.http.front import Front
+from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.reference import not_found, router
 from service.settings import Settings
@@ -41,7 +44,6 @@ class LossRoute(APIRoute):
     context, and serialise the answer's numbers one by one.
     """
 
-    computing: Computing
     loss_class: type[LossRequest] | None = None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +55,7 @@ class Gradwire(FastAPI):
     """FastAPI behind the front: compute requests go straight to their routes, all others through FastAPI."""
 
     front: ASGIApp
-    compute_routes: dict[str, LossRoute]
+    compute_routes: dict[str, ASGIApp]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -65,9 +67,9 @@ class Gradwire(FastAPI):
         No coroutine of its own: each layer of them costs every request half a microsecond.
         """
         if scope["type"] == "http" and scope["method"] == "POST":
-            route = self.compute_routes.get(scope["path"])
-            if route is not None:
-                return route.computing.serve(route.loss_class, scope, receive, send)
+            serve = self.compute_routes.get(scope["path"])
+            if serve is not None:
+                return serve(scope, receive, send)
             if scope["path"].startswith("/v1/losses/"):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
         return super().__call__(scope, receive, send)
@@ -111,12 +113,14 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
-    computing = Computing(engine, settings)
+    computing = app.state.computing = Computing(engine, settings)
     add_route(app, computing, "/v1/loss", None)
     for cls in LOSSES.values():
         add_route(app, computing, f"/v1/losses/{cls.name}", cls)
     for alias, name in ALIASES.items():
         add_route(app, computing, f"/v1/losses/{alias}", LOSSES[name])
+    app.compute_routes |= infer_routes(computing)
+    app.include_router(oip.router)
     app.include_router(router)
     describe(app)
     return app
@@ -145,10 +149,9 @@ def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequ
         include_in_schema=not alias,
         openapi_extra={"requestBody": {"content": {"application/json": _examples(cls)}}},
     )
-    route.computing = computing
     route.loss_class = cls
     app.router.routes.append(route)
-    app.compute_routes[path] = route
+    app.compute_routes[path] = partial(computing.serve, cls)
 
 
 def _examples(cls: type[LossRequest] | None) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
+from service.engine.base import Outcome
 from service.http.body import Disconnected, Headers, aside, combined, read_body
 from service.http.connection import SCOPE_KEY, Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
 from service.http.negotiation import Parts, answer_form, form_of
+from service.http.statistics import Counters
 from service.http.watch import Watch
 from service.settings import Settings
 
@@ -36,6 +38,7 @@ class Computing:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.max_elements = settings.max_elements
+        self.counters = Counters()
         self._max_body = settings.max_body_bytes
         self._max_decompressed = settings.max_decompressed_bytes
         self._compress = settings.compress_bytes
@@ -67,12 +70,9 @@ class Computing:
             parts = wanted.encode(result, encoding)
         else:
             parts = await aside(wanted.encode, result, encoding)
-        timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
-            (decoded - began) * 1e3,
-            outcome.queued * 1e3,
-            outcome.computed * 1e3,
-            (time.perf_counter() - answered) * 1e3,
-        )
+        ended = time.perf_counter()
+        self.counters.answered(request.name, decoded - began, outcome, ended - answered, ended - began)
+        timing = steps(decoded - began, outcome, ended - answered)
         del request, outcome, result  # what is sent is all that is still needed
         await self.answer(
             scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)], coding
@@ -110,6 +110,16 @@ class Computing:
                 headers.append((b"content-encoding", coding.name.encode()))
                 parts = coded
         await send_parts(scope, send, parts, headers)
+
+
+def steps(decoding: float, outcome: Outcome, encoding: float) -> bytes:
+    """The Server-Timing of an answer: its steps in milliseconds, given seconds."""
+    return b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
+        decoding * 1e3,
+        outcome.queued * 1e3,
+        outcome.computed * 1e3,
+        encoding * 1e3,
+    )
 
 
 async def send_parts(scope: Scope, send: Send, parts: Parts, headers: Fields) -> None:

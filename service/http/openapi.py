@@ -78,6 +78,11 @@ TAGS: list[dict[str, Any]] = [
     {"name": "any loss", "description": "Every loss at one path: the request names it."},
     *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_FAMILIES.items())),
     {"name": "catalogue", "description": "What there is: formulas, tensors, options, examples."},
+    {
+        "name": "open inference protocol",
+        "description": "Every loss as a model, for clients of KServe v2 and Triton: inputs are its tensors, parameters "
+        "its options, outputs the loss and its gradients.",
+    },
     {"name": "operations", "description": "Limits and health."},
 ]
 

@@ -16,7 +16,7 @@ URI = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/los", "/v1/loss/", "/v1/losses/", "/V1/loss", "/v2", "/docs/", "/docs/x.js", "/favicon.ico"],
+    ["/", "/v1", "/v1/los", "/v1/loss/", "/v1/losses/", "/V1/loss", "/v2x", "/docs/", "/docs/x.js", "/favicon.ico"],
 )
 def test_an_unknown_path_is_not_found(client: InProcess, path: str) -> None:
     assert path in problem_of(client.get(path), 404)["detail"]
