@@ -114,7 +114,7 @@ class ModelReady(BaseModel):
     ready: bool = Field(description="true.")
 
 
-class TensorMetadata(BaseModel):
+class ModelTensor(BaseModel):
     """An input or an output of a loss."""
 
     name: str = Field(description="Its name.", examples=["input"])
@@ -134,8 +134,8 @@ class ModelMetadata(BaseModel):
     name: str = Field(description="The loss.", examples=["cross_entropy"])
     versions: list[str] = Field(description="Always 1.", examples=[["1"]])
     platform: str = Field(description="What computes it.")
-    inputs: list[TensorMetadata] = Field(description="Its tensors.")
-    outputs: list[TensorMetadata] = Field(description="What it can be asked for.")
+    inputs: list[ModelTensor] = Field(description="Its tensors.")
+    outputs: list[ModelTensor] = Field(description="What it can be asked for.")
 
 
 class ConfigTensor(BaseModel):
@@ -177,7 +177,7 @@ def metadata(cls: type[LossRequest]) -> ModelMetadata:
         versions=["1"],
         platform=PLATFORM,
         inputs=[
-            TensorMetadata(
+            ModelTensor(
                 name=name,
                 datatype=_datatype(cls, name),
                 shape=_shape(cls, name),
@@ -185,7 +185,7 @@ def metadata(cls: type[LossRequest]) -> ModelMetadata:
             )
             for name, spec in fields(cls).items()
         ],
-        outputs=[TensorMetadata(name=name, datatype="FP32", shape=_output_shape(cls, name)) for name in outputs(cls)],
+        outputs=[ModelTensor(name=name, datatype="FP32", shape=_output_shape(cls, name)) for name in outputs(cls)],
     )
 
 

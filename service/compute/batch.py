@@ -16,7 +16,7 @@ from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import reduce
 from service.compute.stack import Segment, Stack, stack
-from service.compute.transfer import Device
+from service.compute.transfer import Device, aligned
 from service.losses import FORMULAS, Terms
 
 HALF = ("float16", "bfloat16")
@@ -49,6 +49,8 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
     uploaded = device.upload(uploads)
     scale = uploaded.pop() if scaled else None
     tensors = dict(zip(arrays, uploaded, strict=True))
+    if formula.products:
+        tensors = {name: aligned(tensor) for name, tensor in tensors.items()}
     for name in wanted:
         tensors[name].requires_grad_()
     with torch.set_grad_enabled(bool(wanted)):

@@ -39,21 +39,25 @@ class Formula:
 
     `half`: they know float16 and bfloat16 on every device; else those are computed in float32 and rounded.
     `pads`: the rows hold element-wise exp, log or pow, whose last bit changes with the position in the buffer.
+    `products`: it multiplies matrices, whose last bits change with where their memory begins.
     """
 
     function: Function
     half: bool = True
     pads: bool = False
+    products: bool = False
 
 
 FORMULAS: dict[type[LossRequest], Formula] = {}
 
 
-def register(cls: type[LossRequest], *, half: bool = True, pads: bool = False) -> Callable[[Function], Function]:
+def register(
+    cls: type[LossRequest], *, half: bool = True, pads: bool = False, products: bool = False
+) -> Callable[[Function], Function]:
     """Make the decorated function the formula of this class; `t` holds the stacked tensors by name."""
 
     def accept(function: Function) -> Function:
-        FORMULAS[cls] = Formula(function, half, pads)
+        FORMULAS[cls] = Formula(function, half, pads, products)
         return function
 
     return accept

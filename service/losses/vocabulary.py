@@ -10,7 +10,7 @@ from service.losses.classification import class_shares
 from service.losses.formula import Tensors, Terms, register
 
 
-@register(LinearCrossEntropy)
+@register(LinearCrossEntropy, products=True)
 def _(r: LinearCrossEntropy, t: Tensors) -> Terms:
     options = None
     if r.chunk_size is not None:
@@ -31,7 +31,7 @@ def _(r: LinearCrossEntropy, t: Tensors) -> Terms:
     return Terms(values, shares=class_shares(t, r.ignore_index))
 
 
-@register(AdaptiveLogSoftmaxWithLoss)
+@register(AdaptiveLogSoftmaxWithLoss, products=True)
 def _(r: AdaptiveLogSoftmaxWithLoss, t: Tensors) -> Terms:
     batched = t["target"].dim() > 0
     rows = t["input"] if batched else t["input"].unsqueeze(0)
