@@ -87,7 +87,7 @@ async def all_statistics(request: Request) -> Any:
     return _counted(request, *LOSSES)
 
 
-@router.get("/v2/models/{name}/versions/{version}", include_in_schema=False)
+@router.get("/v2/models/{name}/versions/{version}", response_model_exclude_none=True, include_in_schema=False)
 @router.get(
     "/v2/models/{name}",
     operation_id="model_metadata",
@@ -115,7 +115,7 @@ async def model_ready(request: Request, cls: Asked) -> Any:
     return ModelReady(name=cls.name, ready=True)
 
 
-@router.get("/v2/models/{name}/versions/{version}/config", include_in_schema=False)
+@router.get("/v2/models/{name}/versions/{version}/config", response_model_exclude_none=True, include_in_schema=False)
 @router.get(
     "/v2/models/{name}/config",
     operation_id="model_config",
