@@ -76,8 +76,16 @@ class Gradwire(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
+        plain = AsyncExitStackMiddleware(self.router)
         # Documents are few and seldom asked for: the framework's own compression will do.
-        return GZipMiddleware(AsyncExitStackMiddleware(self.router), minimum_size=LEAST_BYTES, compresslevel=LEVEL)
+        compressing = GZipMiddleware(plain, minimum_size=LEAST_BYTES, compresslevel=LEVEL)
+
+        def stack(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            # tritonclient on asyncio takes compressed documents by its headers, and cannot read them.
+            chosen = plain if scope.get("path", "").startswith("/v2/") else compressing
+            return chosen(scope, receive, send)
+
+        return stack
 
 
 def make_engine(settings: Settings) -> Engine:

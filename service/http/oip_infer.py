@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, Any, Final
 
 from fastapi import Path
@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas.losses import ALIASES, LOSSES, resolve
 from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
-from service.http.body import combined
-from service.http.compute import Computing, answer, steps
+from service.http.body import Disconnected, combined
+from service.http.compute import Computing, steps
+from service.http.content_encoding import Coding, choose
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
@@ -48,36 +49,36 @@ class Infer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        began = time.perf_counter()
+        computing, name = self._computing, self._class.name
+        asked = time.perf_counter()
         try:
-            await self._answer(scope, receive, send)
-        except Exception as error:
-            self._computing.failed(error, self._class, scope, began)
+            headers = combined(scope["headers"])
+            check_type(headers.get(b"content-type"))
+            answer_form(headers.get(b"accept"), JSON, ANSWERS)
+            coding = choose_readable(headers.get(b"accept-encoding"))
+            json_bytes = json_size(headers.get(b"inference-header-content-length"))
+            body = await computing.body(scope, receive, headers)
+
+            began = time.perf_counter()
+            read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
+            call = await computing.at_size(len(body), read)
+            del body, read  # from here on the request's tensors hold what they need of it
+            scope["gradwire.loss"] = name
+            decoded = time.perf_counter()
+
+            outcome = await computing.outcome(computing.engine.submit(call.request), receive)
+
+            answered = time.perf_counter()
+            as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
+            size = call.request.checked.layout.elements * JSON.text_bytes if as_text else 0
+            parts, json_bytes = await computing.at_size(size, partial(oip.encode, outcome.result, call))
+            ended = time.perf_counter()
+        except Disconnected:
             raise
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        computing = self._computing
-        headers = combined(scope["headers"])
-        check_type(headers.get(b"content-type"))
-        answer_form(headers.get(b"accept"), JSON, ANSWERS)
-        json_bytes = json_size(headers.get(b"inference-header-content-length"))
-        body = await computing.body(scope, receive, headers)
-
-        began = time.perf_counter()
-        read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
-        call = await computing.at_size(len(body), read)
-        del body, read  # from here on the request's tensors hold what they need of it
-        scope["gradwire.loss"] = call.request.name
-        decoded = time.perf_counter()
-
-        outcome = await computing.outcome(computing.engine.submit(call.request), receive)
-
-        answered = time.perf_counter()
-        as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
-        size = call.request.checked.layout.elements * JSON.text_bytes if as_text else 0
-        parts, json_bytes = await computing.at_size(size, partial(oip.encode, outcome.result, call))
-        ended = time.perf_counter()
-        computing.counters.answered(call.request.name, decoded - began, outcome, ended - answered, ended - began)
+        except Exception:
+            computing.counters.failed(name, time.perf_counter() - asked)
+            raise
+        computing.counters.answered(name, decoded - began, outcome, ended - answered, ended - began)
         fields = [
             (b"content-type", JSON.media_type if json_bytes is None else BINARY),
             (b"server-timing", steps(decoded - began, outcome, ended - answered)),
@@ -85,7 +86,7 @@ class Infer:
         if json_bytes is not None:
             fields.append((b"inference-header-content-length", b"%d" % json_bytes))
         del call, outcome  # what is sent is all that is still needed
-        await answer(send, parts, fields)
+        await computing.answer(scope, send, parts, fields, coding)
 
 
 def infer_routes(computing: Computing) -> dict[str, ASGIApp]:
@@ -113,6 +114,18 @@ def check_type(content_type: bytes | None) -> None:
     raise HTTPProblem(
         415, f"Content-Type {told} is not served; send {SERVED.replace(', ', ' or ')}", {"accept": SERVED}
     )
+
+
+@lru_cache(maxsize=64)  # callers send the same few
+def choose_readable(accept_encoding: bytes | None) -> Coding | None:
+    """The coding for an answer: gzip or deflate.
+
+    tritonclient's library for HTTP may offer zstd and br by itself, but the client unpacks only those two.
+    """
+    if accept_encoding is None:
+        return None
+    offered = accept_encoding.lower().split(b",")
+    return choose(b",".join(item for item in offered if not item.strip().startswith(b"zstd")))
 
 
 def json_size(value: bytes | None) -> int | None:
@@ -172,7 +185,22 @@ def _route(path: str, *, told: bool) -> InferRoute:
         ),
         tags=["open inference protocol"],
         response_description="The outputs that were asked for.",
-        responses={**PROBLEMS, **NO_MODEL},
+        responses={
+            200: {"content": _octets("The JSON of the response, then its binary data.")},
+            **PROBLEMS,
+            **NO_MODEL,
+        },
         include_in_schema=told,
-        openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
+        openapi_extra={
+            "requestBody": {
+                "content": {
+                    "application/json": {"example": EXAMPLE},
+                    **_octets("The JSON of the request, then its binary data."),
+                }
+            }
+        },
     )
+
+
+def _octets(description: str) -> dict[str, Any]:
+    return {BINARY.decode(): {"schema": {"type": "string", "format": "binary", "description": description}}}

@@ -25,8 +25,8 @@ class Duration(BaseModel):
 class InferenceStatistics(BaseModel):
     """The requests for a loss, and the steps that answering them took."""
 
-    success: Duration = Field(description="Answered: from the whole body to the whole answer.")
-    fail: Duration = Field(description="Refused, or failed.")
+    success: Duration = Field(description="Answered, by any path: from the whole body to the whole answer.")
+    fail: Duration = Field(description="Refused, or failed: inference requests alone.")
     queue: Duration = Field(description="Waiting to be computed.")
     compute_input: Duration = Field(description="Reading and checking requests.")
     compute_infer: Duration = Field(description="Computing; a request counts the whole batch that it was in.")

@@ -219,10 +219,7 @@ def test_the_asyncio_client_is_served_alike(server: RunningServer, known: dict[s
 
 # Bodies that are compressed, either way, by both clients.
 
-COMPRESSED = pytest.mark.skip(reason="content codings are not served yet")
 
-
-@COMPRESSED
 @pytest.mark.parametrize("asked", ["gzip", "deflate", None])
 @pytest.mark.parametrize("answered", ["gzip", "deflate", None])
 @pytest.mark.parametrize("binary", [True, False])
