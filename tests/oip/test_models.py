@@ -194,7 +194,7 @@ def test_statistics_of_all_losses_come_in_one_answer(client: InProcess) -> None:
 
 
 def test_documents_are_never_compressed(client: InProcess) -> None:
-    """tritonclient on asyncio offers codings that it does not read here."""
+    """On asyncio, tritonclient offers codings that it does not read here."""
     for path in ("/v2/models/stats", "/v2/models/nope", "/v2/models/adaptive_log_softmax_with_loss"):
         response = client.get(path, headers={"accept-encoding": "gzip, deflate, br"})
         assert "content-encoding" not in response.headers
