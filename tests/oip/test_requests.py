@@ -343,3 +343,15 @@ def test_server_timing_and_the_request_id_are_told(client: InProcess) -> None:
         "compute",
         "encode",
     ]
+
+
+def test_what_is_no_number_is_a_string_in_large_answers_too(client: InProcess) -> None:
+    values = np.random.default_rng(6).standard_normal((60, 70)).astype(np.float32)
+    values[3, 4], values[50, 1], values[59, 69] = np.nan, np.inf, -np.inf
+    inputs = [of_binary("input", values), of_json("target", np.zeros((60, 70), np.float32))]
+    text = {"id": "null", "inputs": inputs, "parameters": {"reduction": "none"}}
+    binary = {"inputs": inputs, "parameters": {"reduction": "none", "binary_data_output": True}}
+    found, known = infer(client, "mse_loss", text, values), infer(client, "mse_loss", binary, values)
+    assert found.document["id"] == "null"
+    for name, output in known.outputs.items():
+        assert np.array_equal(output, found.outputs[name], equal_nan=True)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from schemas.oip_tensors import CODES, GRADIENT
 from schemas.result import LossResult
+from service.wire import array_text
 from service.wire.answer import facts
-from service.wire.json import OPTIONS, SMALL, as_it_is, as_lists
+from service.wire.json import HOLE, OPTIONS, SMALL, filled
 from service.wire.oip.envelope import VERSION
 from service.wire.oip.request import Buffer, Call
 from service.wire.safetensors import memory
@@ -51,14 +52,14 @@ def _dumps(
     small: bool,
 ) -> bytes:
     outputs: list[dict[str, Any]] = []
+    texts: list[list[bytes | memoryview]] = []
     for name, as_binary in wanted:
         array = arrays[name]
         entry: dict[str, Any] = {"name": name, "datatype": CODES[array.dtype], "shape": array.shape}
         if as_binary:
             entry["parameters"] = {"binary_data_size": array.nbytes}
         else:
-            # orjson writes null for what is not finite: in a small answer, that is looked for when it is written.
-            entry["data"] = (as_it_is if small else as_lists)(array.reshape(-1))
+            entry["data"] = _numbers(array.reshape(-1), small, texts)
         outputs.append(entry)
     answer: dict[str, Any] = {
         "model_name": call.request.name,
@@ -71,7 +72,22 @@ def _dumps(
     text = orjson.dumps(answer, option=OPTIONS)
     if small and b"null" in text:
         return _dumps(result, call, wanted, arrays, small=False)
-    return text
+    return filled(text, texts) if texts else text
+
+
+def _numbers(array: NDArray[Any], small: bool, texts: list[list[bytes | memoryview]]) -> Any:
+    """What orjson is to write for a flat array, or a hole for its text.
+
+    orjson writes null for what is not finite: in a small answer, that is looked for when it is written.
+    """
+    array = array_text.known(array)
+    if small:
+        return array
+    finite = np.isfinite(array)
+    if finite.all():
+        return array
+    texts.append(array_text.with_strings(array, finite))
+    return HOLE
 
 
 def _parameters(result: LossResult) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from schemas.losses import resolve
+from schemas.nested import TensorFault
 from schemas.oip_tensors import DATATYPES, GRADIENT, fields, is_input, is_output, options, outputs
 from schemas.problem import UNSUPPORTED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
-from schemas.tensor import MAX_TENSORS, TensorFault, shape_of
+from schemas.tensor import MAX_TENSORS, shape_of
 from service.wire.oip import parameters as given
 
 MEMBERS: Final = ("id", "parameters", "inputs", "outputs", "model_name", "model_version")

@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.dtype import cast_floating, is_floating
+from schemas.nested import TensorFault
 from schemas.problem import MALFORMED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
-from schemas.tensor import Reading, Tensor, TensorFault, from_flat_list
+from schemas.tensor import Reading, Tensor, from_flat_list
 from service.wire import large_json
 from service.wire.json import check_depth, holds_booleans, no_json
 from service.wire.members import place, validate
@@ -50,12 +50,9 @@ def decode(body: Buffer, cls: type[LossRequest], json_bytes: int | None, *, max_
     text = bytes(body) if json_bytes is None else bytes(memoryview(body)[:json_bytes])
     binary = memoryview(b"") if json_bytes is None else memoryview(body)[json_bytes:]
     if len(text) >= large_json.LEAST_BYTES:
-        document: Any = large_json.read(text)
-        if type(document) is dict:
-            try:
-                return _call(read(document, cls), cls, binary, Reading(False, max_elements))
-            except InvalidRequest:
-                pass  # read again below, to tell what is wrong as for any body
+        call = _decode_large(text, cls, binary, max_elements)
+        if call is not None:
+            return call
     if json_bytes is not None and json_bytes <= CACHED_BYTES:
         return _call(_remembered(text, cls), cls, binary, Reading(False, max_elements))
     document = _document(text)
@@ -64,6 +61,17 @@ def decode(body: Buffer, cls: type[LossRequest], json_bytes: int | None, *, max_
     except InvalidRequest:
         check_depth(document)
         raise
+
+
+def _decode_large(text: bytes, cls: type[LossRequest], binary: memoryview, max_elements: int) -> Call | None:
+    """The checked request; `None` where it is invalid, to be read again to tell what is wrong as for any body."""
+    document = large_json.read(text)
+    if type(document) is not dict:
+        return None
+    try:
+        return _call(read(document, cls), cls, binary, Reading(False, max_elements))
+    except InvalidRequest:
+        return None
 
 
 def _document(text: bytes) -> dict[str, Any]:
@@ -144,9 +152,14 @@ def _view(binary: memoryview, one: Input, count: int) -> NDArray[Any]:
 def _numbers(one: Input, plain: bool) -> NDArray[Any]:
     """The numbers of JSON data, which are flat or in the shape of the input. Raises `TensorFault`."""
     data = one.data
-    if type(data) is Tensor:
-        return _typed(data.array, one)
     count = math.prod(one.shape)
+    if type(data) is Tensor:
+        # Numbers that were read into an array already. Where they do not fit, the general reader is to tell which: any
+        # fault will do here.
+        array = data.array
+        if array.size != count or (array.ndim > 1 and array.shape != one.shape):
+            raise TensorFault("has another shape", "data")
+        return from_flat_list(array.reshape(-1), one.dtype, plain)
     if is_flat(data):
         if len(data) != count:
             raise TensorFault(f"{len(data)} numbers, but shape {list(one.shape)} needs {count}", "data")
@@ -157,21 +170,6 @@ def _numbers(one: Input, plain: bool) -> NDArray[Any]:
     except TensorFault as error:
         _, _, at = error.fault.pointer.split("/")
         raise TensorFault(error.fault.detail, "data", *_unravelled(int(at), one.shape)) from None
-
-
-def _typed(array: NDArray[Any], one: Input) -> NDArray[Any]:
-    """Numbers that were read into an array already, in the input's type.
-
-    Where they do not fit it, the general reader is to tell which: any fault will do here.
-    """
-    if array.size != math.prod(one.shape) or (array.ndim > 1 and array.shape != one.shape):
-        raise TensorFault("has another shape", "data")
-    if is_floating(one.dtype):
-        return cast_floating(array, one.dtype)
-    low, high = (0, 1) if one.dtype.kind == "b" else (np.iinfo(one.dtype).min, np.iinfo(one.dtype).max)
-    if array.dtype.kind != "i" or (array.size and (array.min() < low or array.max() > high)):
-        raise TensorFault("does not fit its datatype", "data")
-    return array.astype(one.dtype, copy=False)
 
 
 def _flattened(data: Any, shape: tuple[int, ...]) -> list[Any]:
