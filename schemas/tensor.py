@@ -183,6 +183,8 @@ def from_flat_list(data: list[Any] | NDArray[Any], dtype: np.dtype, plain: bool)
     if found.dtype.kind not in "iu":
         spot = next(at for at, item in enumerate(data) if type(item) is not int or not -(2**63) <= item < 2**63)
         raise TensorFault(f"{in_words(data[spot])} is no {dtype.name} number", "data", spot)
+    if found.dtype == dtype:
+        return found
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     outside = (found < low) | (found > high)
     if outside.any():

@@ -10,14 +10,14 @@ import numpy as np
 from schemas.losses import resolve
 from schemas.nested import TensorFault
 from schemas.oip_tensors import DATATYPES, GRADIENT, fields, is_input, is_output, options, outputs
-from schemas.problem import UNSUPPORTED, Fault, InvalidRequest, pointer
+from schemas.problem import UNSUPPORTED, Fault, InvalidRequest
 from schemas.request import LossRequest
 from schemas.tensor import MAX_TENSORS, shape_of
 from service.wire.oip import parameters as given
 
-MEMBERS: Final = ("id", "parameters", "inputs", "outputs", "model_name", "model_version")
-INPUT_MEMBERS: Final = ("name", "shape", "datatype", "parameters", "data")
-OUTPUT_MEMBERS: Final = ("name", "parameters")
+MEMBERS: Final = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
+INPUT_MEMBERS: Final = frozenset(("name", "shape", "datatype", "parameters", "data"))
+OUTPUT_MEMBERS: Final = frozenset(("name", "parameters"))
 VERSION: Final = "1"
 """The one version that every model has."""
 
@@ -111,7 +111,7 @@ def _inputs(document: dict[str, Any], cls: type[LossRequest], faults: list[Fault
         one, end = _input(at, entry, end, cls, faults)
         name = entry.get("name") if type(entry) is dict else None
         if one is not None and any(other.name == name for other in found):
-            faults.append(Fault(pointer("inputs", at, "name"), f"{name} is given twice"))
+            faults.append(Fault(f"/inputs/{at}/name", f"{name} is given twice"))
         elif one is not None and len(faults) == before:
             found.append(one)
         elif type(name) is str:
@@ -121,7 +121,7 @@ def _inputs(document: dict[str, Any], cls: type[LossRequest], faults: list[Fault
 
 def _input(at: int, entry: Any, end: int, cls: type[LossRequest], faults: list[Fault]) -> tuple[Input | None, int]:
     """One input, and where the next one's binary data begins."""
-    where = pointer("inputs", at)
+    where = f"/inputs/{at}"
     if type(entry) is not dict:
         faults.append(Fault(where, "must be an object"))
         return None, end
@@ -132,7 +132,8 @@ def _input(at: int, entry: Any, end: int, cls: type[LossRequest], faults: list[F
     dtype = _dtype(entry, where, faults)
     shape = _shape(entry, where, faults)
     parameters = given.parameters(entry, where, faults)
-    given.known_only(parameters, ("binary_data_size",), f"{where}/parameters", faults)
+    if parameters:
+        given.known_only(parameters, ("binary_data_size",), f"{where}/parameters", faults)
     size = parameters.get("binary_data_size")
     data = entry.get("data")
     if size is None:
@@ -202,7 +203,7 @@ def _outputs(document: dict[str, Any], cls: type[LossRequest], binary: bool, fau
         raise InvalidRequest([Fault("/outputs", f"{len(entries)} outputs; no loss has as many")])
     found: dict[str, Output] = {}
     for at, entry in enumerate(entries):
-        where = pointer("outputs", at)
+        where = f"/outputs/{at}"
         if type(entry) is not dict:
             faults.append(Fault(where, "must be an object"))
             continue

@@ -40,9 +40,9 @@ def parameters(holder: dict[str, Any], where: str, faults: list[Fault]) -> dict[
     return {}
 
 
-def members(found: dict[str, Any], known: tuple[str, ...], where: str, faults: list[Fault]) -> None:
+def members(found: dict[str, Any], known: frozenset[str], where: str, faults: list[Fault]) -> None:
     """Refuse all members but these."""
-    if found.keys() - known:
+    if not known.issuperset(found):
         _bound(found, where)
         _refuse([name for name in found if name not in known], "member", known, where, faults)
 
@@ -105,7 +105,7 @@ def _listed(name: str, value: Any, faults: list[Fault]) -> Any:
     return []
 
 
-def _refuse(unknown: Iterable[str], what: str, known: tuple[str, ...], where: str, faults: list[Fault]) -> None:
+def _refuse(unknown: Iterable[str], what: str, known: Iterable[str], where: str, faults: list[Fault]) -> None:
     looked_up = 0
     for name in unknown:
         detail = REFUSED.get(name) if what == "parameter" else None
