@@ -61,13 +61,13 @@ GENERATORS = (
     Generator(
         "typescript-fetch",
         "apis/*.ts",
-        r"^    async (?P<name>\w+)\(.*\): Promise<(?P<answer>\w+)>",
+        r"^    async (?P<name>\w+)\(.*\): Promise<(?:Array<)?(?P<answer>\w+)>",
         "models/*.ts",
     ),
     Generator(
         "java",
         "src/main/java/org/openapitools/client/api/*.java",
-        r"^  public (?P<answer>\w+) (?P<name>\w+)\(",
+        r"^  public (?:List<)?(?P<answer>\w+)>? (?P<name>\w+)\(",
         "src/main/java/org/openapitools/client/model/*.java",
         # Of its HTTP libraries the one that is Java's own.
         options=("--library", "native"),
@@ -81,7 +81,7 @@ GENERATORS = (
     Generator(
         "rust",
         "src/apis/*_api.rs",
-        r"^pub async fn (?P<name>\w+)\(.*\) -> Result<(?:models::)?(?P<answer>\w+|\(\)),",
+        r"^pub async fn (?P<name>\w+)\(.*\) -> Result<(?:Vec<)?(?:models::)?(?P<answer>\w+|\(\))>?,",
         "src/models/*.rs",
     ),
     Generator(
