@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from service.wire import large_json
+from schemas.losses import LOSSES
+from service.wire import large_json, oip
 from tests.asgi import InProcess
 from tests.oip.speaking import DATATYPES, answer_of, infer, of_binary, of_json, post
 
@@ -90,19 +90,18 @@ def test_a_body_may_repeat_what_the_path_says(client: InProcess) -> None:
 # Outputs.
 
 
-def test_the_loss_alone_needs_no_backward_pass(client: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes: list[int] = []
-    backward = torch.autograd.grad
+@pytest.mark.parametrize(
+    ("outputs", "gradients"),
+    [(["loss"], ()), (["gradients.input"], ("input",)), (["loss", "gradients.input"], ("input",))],
+)
+def test_only_the_gradients_that_are_asked_for_are_computed(outputs: list[str], gradients: tuple[str, ...]) -> None:
+    body = json.dumps(document(outputs=[{"name": name} for name in outputs])).encode()
+    call = oip.decode(body, LOSSES["cross_entropy"], None, max_elements=100)
+    assert call.request.checked.gradients == gradients
 
-    def counted(*given: Any, **named: Any) -> Any:
-        passes.append(1)
-        return backward(*given, **named)
 
-    monkeypatch.setattr(torch.autograd, "grad", counted)
+def test_the_loss_alone_is_answered_alone(client: InProcess) -> None:
     assert set(infer(client, "cross_entropy", document(outputs=[{"name": "loss"}])).outputs) == {"loss"}
-    assert passes == []
-    infer(client, "cross_entropy", document(outputs=[{"name": "gradients.input"}]))
-    assert passes == [1]
 
 
 def test_outputs_come_in_the_order_in_which_they_were_asked_for(client: InProcess) -> None:
