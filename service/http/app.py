@@ -22,6 +22,7 @@ from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
+from service.http.batch import batch_route
 from service.http.compute import Computing
 from service.http.front import Front
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
@@ -54,7 +55,7 @@ class Gradwire(FastAPI):
     """FastAPI behind the front: compute requests go straight to their routes, all others through FastAPI."""
 
     front: ASGIApp
-    compute_routes: dict[str, LossRoute]
+    compute_routes: dict[str, APIRoute]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -111,6 +112,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.compute_routes = {}
     computing = Computing(engine, settings)
     add_route(app, computing, "/v1/loss", None)
+    batch = batch_route(computing)
+    app.router.routes.append(batch)
+    app.compute_routes[batch.path] = batch
     for cls in LOSSES.values():
         add_route(app, computing, f"/v1/losses/{cls.name}", cls)
     for alias, name in ALIASES.items():

@@ -44,13 +44,13 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _malformed(_no_json(body, error)) from None
+        raise malformed(no_json(body, error)) from None
     if type(data) is not dict:
-        raise _malformed("the body is no JSON object")
+        raise malformed("the body is no JSON object")
     try:
-        return validate(data, cls, Reading(not _holds_booleans(body), max_elements))
+        return validate(data, cls, Reading(not holds_booleans(body), max_elements))
     except InvalidRequest:
-        _check_depth(data)
+        check_depth(data)
         raise
 
 
@@ -117,7 +117,7 @@ def _with_strings(array: NDArray[Any], finite: NDArray[np.bool_]) -> bytes:
     return texts[0]
 
 
-def _holds_booleans(body: bytes) -> bool:
+def holds_booleans(body: bytes) -> bool:
     """Whether `true` or `false` stands anywhere in the body; only then are numbers told from booleans one by one.
 
     In a large body, a search for one byte is many times as fast as one for a word, and neither letter occurs in
@@ -141,11 +141,13 @@ def _holds(body: bytes, letter: bytes, word: bytes) -> bool:
     return False
 
 
-def _malformed(detail: str) -> InvalidRequest:
+def malformed(detail: str) -> InvalidRequest:
+    """What cannot be read at all."""
     return InvalidRequest([Fault("", detail, MALFORMED)])
 
 
-def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+def no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why a body is no JSON, in words."""
     if not body:
         return "the body is empty; a JSON object is needed"
     detail = f"the body is no JSON: {error.msg} (line {error.lineno}, column {error.colno})"
@@ -154,7 +156,7 @@ def _no_json(body: bytes, error: orjson.JSONDecodeError) -> str:
     return detail
 
 
-def _check_depth(data: Any) -> None:
+def check_depth(data: Any) -> None:
     """Nesting beyond the limit is malformed. Only asked of what is invalid: a valid request cannot be that deep."""
     level = [data]
     for _ in range(MAX_DEPTH):
@@ -166,4 +168,4 @@ def _check_depth(data: Any) -> None:
         ]
         if not level:
             return
-    raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
+    raise malformed(f"nested deeper than {MAX_DEPTH} levels")

@@ -107,6 +107,7 @@ def test_the_limits_are_told(small: InProcess) -> None:
     assert small.get("/v1/limits").json() == {
         "body_bytes": 2000,
         "elements": 100,
+        "batch_losses": 1024,
         "depth": 32,
         "dims": 8,
         "tensors": 64,

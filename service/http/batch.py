@@ -1,0 +1,170 @@
+"""`POST /v1/loss/batch`: many losses in one call, computed together and answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from schemas.batch import MAX_LOSSES, BatchAnswer, BatchRequest
+from service.engine import EngineStopped
+from service.engine.base import Outcome
+from service.http.body import combined
+from service.http.compute import Computing, answer
+from service.http.negotiation import JSON, Form, Parts, answer_form, form_of
+from service.http.openapi import PROBLEMS
+from service.http.problems import document
+from service.wire.batch import Call, Limits, decode_json, decode_safetensors
+from service.wire.batch_answers import Answered, encode_json, encode_safetensors
+
+PATH: Final = "/v1/loss/batch"
+
+DESCRIPTION: Final = """\
+Every request has the members of `POST /v1/loss`; losses may be mixed. The results come in the order of the requests:
+each is the answer that `POST /v1/loss` gives, to the bit, or the problem document that it gives. A bad request harms no
+other. An `id` in a request comes back in its result.
+
+Like losses of one call are computed together, so that one call with many small ones is many times as fast as a call for
+each. Together they may need as many elements as one request may: those for which nothing is left get a problem with
+status 413. A whole call is refused only where it cannot be read, has other members than `requests`, or too many losses.
+
+As safetensors, tensors are named by the request's position and the member (`0.input`, `17.target`), the text `request`
+of `__metadata__` holds `{"requests": [{"loss": ...}, ...]}`; the answer has the tensors `0.loss`,
+`0.gradients.input`, ..., and the text `result` with `{"results": [...]}`.
+"""
+
+
+class BatchRoute(APIRoute):
+    """Documented by FastAPI from its signature, served by `serve`."""
+
+    computing: Computing
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve POST, and refuse what is not."""
+        if scope["method"] != "POST":
+            raise HTTPException(405, headers={"allow": "POST"})
+        await serve(self.computing, scope, receive, send)
+
+
+def batch_route(computing: Computing) -> BatchRoute:
+    """The operation."""
+
+    async def operation(request: BatchRequest) -> Any:
+        """Only a signature: `BatchRoute` serves the requests."""
+
+    operation.__annotations__ = {"request": BatchRequest, "return": BatchAnswer}
+    route = BatchRoute(
+        PATH,
+        operation,
+        methods=["POST"],
+        response_model=BatchAnswer,
+        operation_id="loss_batch",
+        name="loss_batch",
+        summary="Many losses and their gradients",
+        description=DESCRIPTION,
+        tags=["any loss"],
+        response_description="A result for every request, in order.",
+        responses=PROBLEMS,
+    )
+    route.computing = computing
+    return route
+
+
+async def serve(computing: Computing, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one batch call."""
+    headers = combined(scope["headers"])
+    form = form_of(headers.get(b"content-type"))
+    wanted = answer_form(headers.get(b"accept"), form)
+    body = await computing.body(scope, receive, headers)
+
+    began = time.perf_counter()
+    decode = decode_json if form is JSON else decode_safetensors
+    limits = Limits(MAX_LOSSES, computing.max_elements)
+    call = await computing.at_size(len(body), partial(decode, body, limits))
+    del body
+    scope["gradwire.loss"] = "batch"
+    decoded = time.perf_counter()
+
+    outcomes = await computing.outcome(_submitted(computing, call), receive) if call.requests else []
+
+    answered = time.perf_counter()
+    encoded = partial(_encoded, wanted, call, outcomes)
+    elements = sum([request.checked.layout.elements for request in call.requests.values()])
+    parts = await computing.at_size(elements * wanted.text_bytes, encoded)
+    known = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
+        (decoded - began) * 1e3,
+        max([outcome.queued for outcome in known], default=0.0) * 1e3,
+        max([outcome.computed for outcome in known], default=0.0) * 1e3,
+        (time.perf_counter() - answered) * 1e3,
+    )
+    del call, outcomes, known, encoded  # what is sent is all that is still needed
+    await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
+
+
+def _submitted(computing: Computing, call: Call) -> asyncio.Future[list[Outcome | BaseException]]:
+    """Everything in the engine's queue. Raises `EngineStopped` where it takes no more."""
+    futures: list[asyncio.Future[Outcome]] = []
+    try:
+        futures += [computing.engine.submit(request) for request in call.requests.values()]
+    except EngineStopped:
+        for future in futures:
+            future.cancel()
+        raise
+    return together(futures)
+
+
+def together(futures: Sequence[asyncio.Future[Outcome]]) -> asyncio.Future[list[Outcome | BaseException]]:
+    """All outcomes, or what was raised in their places. Cancelled, it cancels every one that is not done.
+
+    `asyncio.gather` would not count as cancelled itself. It raises `EngineStopped` if any does.
+    """
+    whole: asyncio.Future[list[Outcome | BaseException]] = asyncio.get_running_loop().create_future()
+    left = len(futures)
+
+    def done(_: asyncio.Future[Outcome]) -> None:
+        nonlocal left
+        left -= 1
+        if left or whole.done():
+            return
+        found = [future.exception() or future.result() for future in futures]
+        stopped = next((one for one in found if isinstance(one, EngineStopped)), None)
+        if stopped is None:
+            whole.set_result(found)
+        else:
+            whole.set_exception(stopped)
+
+    def given_up(ended: asyncio.Future[list[Outcome | BaseException]]) -> None:
+        if ended.cancelled():
+            for future in futures:
+                future.cancel()
+
+    for future in futures:
+        future.add_done_callback(done)
+    whole.add_done_callback(given_up)
+    return whole
+
+
+def _encoded(wanted: Form, call: Call, outcomes: Sequence[Outcome | BaseException]) -> Parts:
+    """The body of the answer."""
+    answers: list[Answered] = [{}] * len(call.ids)
+    for (at, request), outcome in zip(call.requests.items(), outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            answers[at] = _problem(outcome, at)
+        else:
+            answers[at] = (outcome.result, request.encoding)
+    for at, error in call.invalid.items():
+        answers[at] = _problem(error, at)
+    write: Callable[..., Parts] = encode_json if wanted is JSON else encode_safetensors
+    return write(call.ids, answers)
+
+
+def _problem(error: BaseException, at: int) -> dict[str, Any]:
+    """The problem in the place of one request."""
+    return document(error, f"{PATH}#/requests/{at}")[2]

@@ -1,0 +1,198 @@
+"""Bodies of batch calls to requests: each is checked by itself, and what is wrong with one is kept in its place.
+
+JSON: `{"requests": [<request>, ...]}`. safetensors: the same object without its tensors, under the key `request` of
+`__metadata__`; the tensors are named by position and member, such as `0.input` and `3.tail.0.output`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from schemas.batch import ID, MAX_ID
+from schemas.dims import extent
+from schemas.problem import INVALID, MALFORMED, TOO_LARGE, Fault, InvalidRequest, pointer
+from schemas.request import MAX_MEMBERS, LossRequest
+from schemas.tensor import MAX_TENSORS, Reading
+from service.wire import json, large_json, safetensors
+from service.wire.members import place, validate
+
+Buffer = bytes | bytearray | memoryview
+Id = str | int
+
+MAX_CALL_MEMBERS: Final = 1 << 16
+"""Members of all requests of a call together; each unknown one would be a fault to tell."""
+
+BYTES_A_LIST: Final = 256
+"""Bytes of body for each list in it from which on lists are taken to be long enough for the reader of large bodies."""
+
+
+class Limits(NamedTuple):
+    """What a call may ask for: a number of losses, and the elements that they may need, each and together."""
+
+    losses: int
+    elements: int
+
+
+@dataclass(slots=True)
+class Call:
+    """What a batch call asks for: sound requests and faulty ones, by their positions."""
+
+    ids: list[Id | None] = field(default_factory=list)
+    requests: dict[int, LossRequest] = field(default_factory=dict)
+    invalid: dict[int, InvalidRequest] = field(default_factory=dict)
+
+
+def decode_json(body: Buffer, limits: Limits) -> Call:
+    """The call in a JSON body. Raises `InvalidRequest` where there is no list of requests, or too long a one."""
+    body = bytes(body)
+    if len(body) >= large_json.LEAST_BYTES and body.count(b"[") * BYTES_A_LIST < len(body):
+        document: Any = large_json.read(body)
+        if type(document) is dict and type(document.get("requests")) is list:
+            call = _call(_requests_of(document, limits), Reading(plain=False, max_elements=limits.elements), limits)
+            if not call.invalid:
+                return call  # else read again below, to tell what is wrong as for any body
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise json.malformed(json.no_json(body, error)) from None
+    if type(document) is not dict:
+        raise json.malformed("the body is no JSON object")
+    items = _requests_of(document, limits)
+    reading = Reading(not json.holds_booleans(body), limits.elements)
+    return _call(items, reading, limits, depth=json.check_depth)
+
+
+def decode_safetensors(body: Buffer, limits: Limits) -> Call:
+    """The call in a safetensors body.
+
+    Raises `InvalidRequest` where the file is not sound, there is no list of requests, or a tensor belongs to none.
+    """
+    file = safetensors.read(body, MAX_TENSORS * limits.losses)
+    items = _requests_of(safetensors.request_of(file), limits)
+    found: list[list[Fault]] = [[] for _ in items]
+    counts = [0] * len(items)
+    strays: list[Fault] = []
+    for name, tensor in file.tensors.items():
+        at, member = _position(name, len(items))
+        if at is None:
+            detail = "belongs to no request: tensors are named by a request's position and a member, such as 0.input"
+            strays.append(Fault(pointer(name), detail))
+            continue
+        counts[at] += 1
+        if type(items[at]) is dict and counts[at] <= MAX_TENSORS:
+            place(items[at], member, tensor, found[at])
+    if strays:
+        raise InvalidRequest(strays)
+    for at, count in enumerate(counts):
+        if count > MAX_TENSORS:
+            found[at] = [Fault("", f"{count} tensors; at most {MAX_TENSORS} are taken", INVALID)]
+    return _call(items, Reading(plain=False, max_elements=limits.elements), limits, found)
+
+
+def _position(name: str, count: int) -> tuple[int | None, str]:
+    """The request that a tensor belongs to, and its member there."""
+    index, dot, member = name.partition(".")
+    if not dot or len(index) > 4 or not (index.isascii() and index.isdigit()) or (index[0] == "0" and index != "0"):
+        return None, name
+    at = int(index)
+    return (at if at < count else None), member
+
+
+def _requests_of(document: dict[str, Any], limits: Limits) -> list[Any]:
+    """The list of requests in a body's object. Raises `InvalidRequest`."""
+    faults = [Fault(pointer(name), "unknown member") for name in list(document)[:MAX_MEMBERS] if name != "requests"]
+    items = document.get("requests")
+    if "requests" not in document:
+        faults.append(Fault("/requests", "required, but missing"))
+    elif type(items) is not list:
+        faults.append(Fault("/requests", "a list of requests is needed here"))
+    elif len(items) > limits.losses:
+        detail = f"the call asks for {len(items)} losses; the limit is {limits.losses}"
+        faults.append(Fault("/requests", detail, TOO_LARGE))
+    else:
+        members = sum([len(item) for item in items if type(item) is dict])
+        if members > MAX_CALL_MEMBERS:
+            detail = f"the requests have {members} members together; the limit is {MAX_CALL_MEMBERS}"
+            faults.append(Fault("/requests", detail, TOO_LARGE))
+    if faults or type(items) is not list:
+        raise InvalidRequest(faults)
+    return items
+
+
+def _call(
+    items: list[Any],
+    reading: Reading,
+    limits: Limits,
+    found: list[list[Fault]] | None = None,
+    depth: Callable[[Any], None] | None = None,
+) -> Call:
+    """Every request checked. `found`: faults that are known already; `depth` raises where one is nested too deep."""
+    call = Call()
+    for at, item in enumerate(items):
+        faults = found[at] if found else []
+        call.ids.append(_id(item, faults))
+        try:
+            call.requests[at] = _checked(item, reading, faults, depth)
+        except InvalidRequest as error:
+            call.invalid[at] = error
+    _hold_to_budget(call, limits)
+    return call
+
+
+def _checked(
+    item: Any, reading: Reading, faults: list[Fault], depth: Callable[[Any], None] | None = None
+) -> LossRequest:
+    """One request. Raises `InvalidRequest` with `faults` and its own."""
+    if type(item) is not dict:
+        raise InvalidRequest([Fault("", "the request is no JSON object", MALFORMED)])
+    try:
+        request = validate(item, None, reading)
+    except InvalidRequest as error:
+        if depth is not None:
+            depth(item)
+        raise InvalidRequest(faults + error.faults) from None
+    if faults:
+        raise InvalidRequest(faults)
+    return request
+
+
+def _id(item: Any, faults: list[Fault]) -> Id | None:
+    """Take the id out of a request."""
+    if type(item) is not dict or "id" not in item:
+        return None
+    found = item.pop("id")
+    if (type(found) is str and 0 < len(found) <= MAX_ID) or (type(found) is int and -(2**63) <= found < 2**63):
+        return found
+    faults.append(Fault("/id", f"{ID[0].lower()}{ID[1:]} is needed here"))
+    return None
+
+
+def _hold_to_budget(call: Call, limits: Limits) -> None:
+    """Refuse, in order, the requests for which the call has no elements left."""
+    spent = 0
+    for at, request in list(call.requests.items()):
+        needed = needs(request)
+        if spent + needed > limits.elements:
+            detail = (
+                f"the request needs {needed} elements, and those before it in this call {spent}; the limit for both "
+                f"together is {limits.elements}: send it in another call"
+            )
+            call.invalid[at] = InvalidRequest([Fault("", detail, TOO_LARGE)])
+            del call.requests[at]
+        else:
+            spent += needed
+
+
+def needs(request: LossRequest) -> int:
+    """The elements that a request takes of its call's: its own, its cotangent's, and rows that have none."""
+    checked = request.checked
+    needed = checked.layout.elements
+    if checked.cotangent is not None:
+        needed += checked.cotangent.size
+    if not checked.layout.elements or 0 in checked.layout.unreduced:
+        needed += sum([extent(shape) for shape in checked.layout.shapes.values() if 0 in shape])
+    return needed
