@@ -67,6 +67,11 @@ def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:
             scale[segment.start : segment.stop] = given
         else:
             scale[...] = given
+    return rounded(scale, dtype)
+
+
+def rounded(scale: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+    """What was worked out in float64, in the type that gradients start in."""
     if dtype in (np.float32, np.float64):
         return scale.astype(dtype, copy=False)
     with np.errstate(over="ignore"):

@@ -9,21 +9,26 @@ Whatever else `submit` raises came from computing that one request.
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
+from typing_extensions import TypeVar
+
+from schemas.bundle import Bundle, BundleResult
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from schemas.result import LossResult
+
+R = TypeVar("R", LossResult, BundleResult, default=LossResult)
 
 
 class EngineStopped(Exception):
     """The engine takes no more work."""
 
 
-class Outcome(NamedTuple):
+class Outcome(NamedTuple, Generic[R]):
     """A result, and the seconds that its request waited and was computed (with its batch)."""
 
-    result: LossResult
+    result: R
     queued: float
     computed: float
 
@@ -43,6 +48,9 @@ class Engine(Protocol):
         `on_worker`: not on the event loop, however small it is.
         Raises `EngineStopped` where no more work is taken.
         """
+
+    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+        """The outcome of a bundle, in the same way; if computing it raises, its requests can be submitted alone."""
 
 
 async def probe(engine: Engine) -> bool:

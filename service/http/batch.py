@@ -6,22 +6,24 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from schemas.batch import MAX_LOSSES, BatchAnswer, BatchRequest
-from service.engine import EngineStopped
-from service.engine.base import Outcome
+from schemas.bundle import BundleResult
+from schemas.request import LossRequest
+from service.engine import Engine, EngineStopped, Outcome
 from service.http.body import combined
 from service.http.compute import Computing, answer
-from service.http.negotiation import JSON, Form, Parts, answer_form, form_of
+from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import document
 from service.wire.batch import Call, Limits, decode_json, decode_safetensors
-from service.wire.batch_answers import Answered, encode_json, encode_safetensors
+from service.wire.batch_answers import Answered, Answers, encode_json, encode_safetensors
+from service.wire.bundles import Part
 
 PATH: Final = "/v1/loss/batch"
 
@@ -91,28 +93,65 @@ async def serve(computing: Computing, scope: Scope, receive: Receive, send: Send
     scope["gradwire.loss"] = "batch"
     decoded = time.perf_counter()
 
-    outcomes = await computing.outcome(_submitted(computing, call), receive) if call.requests else []
+    ran = await _run(computing, call, receive)
 
     answered = time.perf_counter()
-    encoded = partial(_encoded, wanted, call, outcomes)
     elements = sum([request.checked.layout.elements for request in call.requests.values()])
-    parts = await computing.at_size(elements * wanted.text_bytes, encoded)
-    known = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
+    write: Callable[[Answers], Parts] = encode_json if wanted is JSON else encode_safetensors
+    parts = await computing.at_size(elements * wanted.text_bytes, partial(write, ran.answers))
     timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
         (decoded - began) * 1e3,
-        max([outcome.queued for outcome in known], default=0.0) * 1e3,
-        max([outcome.computed for outcome in known], default=0.0) * 1e3,
+        ran.queued * 1e3,
+        ran.computed * 1e3,
         (time.perf_counter() - answered) * 1e3,
     )
-    del call, outcomes, known, encoded  # what is sent is all that is still needed
+    del call, ran  # what is sent is all that is still needed
     await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
 
 
-def _submitted(computing: Computing, call: Call) -> asyncio.Future[list[Outcome | BaseException]]:
-    """Everything in the engine's queue. Raises `EngineStopped` where it takes no more."""
-    futures: list[asyncio.Future[Outcome]] = []
+class Ran(NamedTuple):
+    """What came of a call, and the seconds that its last member waited, and its longest batch took."""
+
+    answers: Answers
+    queued: float
+    computed: float
+
+
+async def _run(computing: Computing, call: Call, receive: Receive) -> Ran:
+    """Compute all that is sound. Raises `EngineStopped` and `Disconnected`."""
+    singles: dict[int, Answered] = {at: _problem(error, at) for at, error in call.invalid.items()}
+    bundled: list[tuple[list[int], BundleResult]] = []
+    requests, parts = call.requests, call.bundles
+    queued = computed = 0.0
+    while requests or parts:
+        outcomes = await computing.outcome(_submitted(computing.engine, requests, parts), receive)
+        own = dict(zip(requests, outcomes, strict=False))
+        for at, outcome in own.items():
+            if isinstance(outcome, BaseException):
+                singles[at] = _problem(outcome, at)
+            else:
+                singles[at] = (outcome.result, requests[at].encoding)
+        again: dict[int, LossRequest] = {}
+        for part, outcome in zip(parts, outcomes[len(own) :], strict=True):
+            if isinstance(outcome, BaseException):  # one of them is to blame: each alone, so that only that one fails
+                again.update({at: part.bundle.alone(i) for i, at in enumerate(part.positions)})
+            else:
+                bundled.append((part.positions, outcome.result))
+        known = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+        queued = max([queued, *(outcome.queued for outcome in known)])
+        computed = max([computed, *(outcome.computed for outcome in known)])
+        requests, parts = again, []
+    return Ran(Answers(call.ids, singles, bundled), queued, computed)
+
+
+def _submitted(engine: Engine, requests: dict[int, LossRequest], parts: list[Part]) -> asyncio.Future[list[Any]]:
+    """Everything in the engine's queue: first the requests, then the bundles. Raises `EngineStopped`."""
+    futures: list[asyncio.Future[Any]] = []
     try:
-        futures += [computing.engine.submit(request) for request in call.requests.values()]
+        # What is in the list when one of these raises is cancelled below.
+        futures.extend(engine.submit(request) for request in requests.values())
+        futures.extend(engine.submit_bundle(part.bundle) for part in parts)
     except EngineStopped:
         for future in futures:
             future.cancel()
@@ -120,15 +159,15 @@ def _submitted(computing: Computing, call: Call) -> asyncio.Future[list[Outcome 
     return together(futures)
 
 
-def together(futures: Sequence[asyncio.Future[Outcome]]) -> asyncio.Future[list[Outcome | BaseException]]:
+def together(futures: Sequence[asyncio.Future[Any]]) -> asyncio.Future[list[Any]]:
     """All outcomes, or what was raised in their places. Cancelled, it cancels every one that is not done.
 
     `asyncio.gather` would not count as cancelled itself. It raises `EngineStopped` if any does.
     """
-    whole: asyncio.Future[list[Outcome | BaseException]] = asyncio.get_running_loop().create_future()
+    whole: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
     left = len(futures)
 
-    def done(_: asyncio.Future[Outcome]) -> None:
+    def done(_: asyncio.Future[Any]) -> None:
         nonlocal left
         left -= 1
         if left or whole.done():
@@ -140,7 +179,7 @@ def together(futures: Sequence[asyncio.Future[Outcome]]) -> asyncio.Future[list[
         else:
             whole.set_exception(stopped)
 
-    def given_up(ended: asyncio.Future[list[Outcome | BaseException]]) -> None:
+    def given_up(ended: asyncio.Future[list[Any]]) -> None:
         if ended.cancelled():
             for future in futures:
                 future.cancel()
@@ -149,20 +188,6 @@ def together(futures: Sequence[asyncio.Future[Outcome]]) -> asyncio.Future[list[
         future.add_done_callback(done)
     whole.add_done_callback(given_up)
     return whole
-
-
-def _encoded(wanted: Form, call: Call, outcomes: Sequence[Outcome | BaseException]) -> Parts:
-    """The body of the answer."""
-    answers: list[Answered] = [{}] * len(call.ids)
-    for (at, request), outcome in zip(call.requests.items(), outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            answers[at] = _problem(outcome, at)
-        else:
-            answers[at] = (outcome.result, request.encoding)
-    for at, error in call.invalid.items():
-        answers[at] = _problem(error, at)
-    write: Callable[..., Parts] = encode_json if wanted is JSON else encode_safetensors
-    return write(call.ids, answers)
 
 
 def _problem(error: BaseException, at: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from schemas.problem import INVALID, MALFORMED, TOO_LARGE, Fault, InvalidRequest
 from schemas.request import MAX_MEMBERS, LossRequest
 from schemas.tensor import MAX_TENSORS, Reading
 from service.wire import json, large_json, safetensors
+from service.wire.bundles import Part, bundles
 from service.wire.members import place, validate
 
 Buffer = bytes | bytearray | memoryview
@@ -39,10 +40,11 @@ class Limits(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """What a batch call asks for: sound requests and faulty ones, by their positions."""
+    """What a batch call asks for: sound requests, those that are alike in bundles, and faulty ones, by position."""
 
     ids: list[Id | None] = field(default_factory=list)
     requests: dict[int, LossRequest] = field(default_factory=dict)
+    bundles: list[Part] = field(default_factory=list)
     invalid: dict[int, InvalidRequest] = field(default_factory=dict)
 
 
@@ -131,12 +133,16 @@ def _call(
     depth: Callable[[Any], None] | None = None,
 ) -> Call:
     """Every request checked. `found`: faults that are known already; `depth` raises where one is nested too deep."""
-    call = Call()
+    known = found if found is not None else [[] for _ in items]
+    call = Call([_id(item, faults) for item, faults in zip(items, known, strict=True)])
+    faulty = {at for at, faults in enumerate(known) if faults}
+    call.bundles = bundles(items, faulty, reading)
+    bundled = {at for part in call.bundles for at in part.positions}
     for at, item in enumerate(items):
-        faults = found[at] if found else []
-        call.ids.append(_id(item, faults))
+        if at in bundled:
+            continue
         try:
-            call.requests[at] = _checked(item, reading, faults, depth)
+            call.requests[at] = _checked(item, reading, known[at], depth)
         except InvalidRequest as error:
             call.invalid[at] = error
     _hold_to_budget(call, limits)
@@ -173,18 +179,27 @@ def _id(item: Any, faults: list[Fault]) -> Id | None:
 
 def _hold_to_budget(call: Call, limits: Limits) -> None:
     """Refuse, in order, the requests for which the call has no elements left."""
+    needed = {at: needs(request) for at, request in call.requests.items()}
+    for part in call.bundles:
+        needed.update(dict.fromkeys(part.positions, needs(part.bundle.first)))
+    if sum(needed.values()) <= limits.elements:
+        return
     spent = 0
-    for at, request in list(call.requests.items()):
-        needed = needs(request)
-        if spent + needed > limits.elements:
-            detail = (
-                f"the request needs {needed} elements, and those before it in this call {spent}; the limit for both "
-                f"together is {limits.elements}: send it in another call"
-            )
-            call.invalid[at] = InvalidRequest([Fault("", detail, TOO_LARGE)])
-            del call.requests[at]
-        else:
-            spent += needed
+    for at in sorted(needed):
+        if spent + needed[at] <= limits.elements:
+            spent += needed[at]
+            continue
+        detail = (
+            f"the request needs {needed[at]} elements, and those before it in this call {spent}; the limit for all "
+            f"together is {limits.elements}: send it in another call"
+        )
+        call.invalid[at] = InvalidRequest([Fault("", detail, TOO_LARGE)])
+    call.requests = {at: request for at, request in call.requests.items() if at not in call.invalid}
+    for part in call.bundles:
+        if call.invalid.keys() & set(part.positions):
+            rest = {at: part.bundle.alone(i) for i, at in enumerate(part.positions) if at not in call.invalid}
+            call.requests.update(rest)
+    call.bundles = [part for part in call.bundles if not call.invalid.keys() & set(part.positions)]
 
 
 def needs(request: LossRequest) -> int:

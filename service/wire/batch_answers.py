@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from schemas.bundle import BundleResult
 from schemas.result import LossResult
 from service.wire import json, safetensors
 from service.wire.answer import facts
@@ -17,30 +19,80 @@ Problem = dict[str, Any]
 Answered = tuple[LossResult, str] | Problem
 """A result and the encoding that its request asks for, or the problem in its place."""
 
+PLACE: Final = "\x00"
+"""Stands in a template where numbers will: no name and no warning holds it."""
+
 JOINED: Final = 1 << 14
 """Bytes of a tensor below which its memory is copied next to its neighbours'."""
 
 
-def encode_json(ids: Sequence[Id | None], answers: Sequence[Answered]) -> list[bytes]:
+class Answers(NamedTuple):
+    """What a call is answered with: by position, and for bundles with the positions of their requests."""
+
+    ids: Sequence[Id | None]
+    singles: Mapping[int, Answered]
+    bundles: Sequence[tuple[Sequence[int], BundleResult]]
+
+
+def encode_json(answers: Answers) -> list[bytes]:
     """`{"results": [...]}`; every answer is to the byte what it is alone, but for its id."""
-    texts = [orjson.dumps(answered) if isinstance(answered, dict) else json.encode(*answered) for answered in answers]
-    for at, found in enumerate(ids):
+    texts = [b""] * len(answers.ids)
+    for at, answered in answers.singles.items():
+        texts[at] = orjson.dumps(answered) if isinstance(answered, dict) else json.encode(*answered)
+    for positions, result in answers.bundles:
+        for at, text in zip(positions, bundle_texts(result), strict=True):
+            texts[at] = text
+    for at, found in enumerate(answers.ids):
         if found is not None:
             texts[at] = b'{"id":%b,%b' % (orjson.dumps(found), texts[at][1:])
-    return [b'{"results":[', b",".join(texts), b"]}"]
+    return [b'{"results":[' + b",".join(texts) + b"]}"]
 
 
-def encode_safetensors(ids: Sequence[Id | None], answers: Sequence[Answered]) -> list[safetensors.Buffer]:
+def bundle_texts(result: BundleResult) -> list[bytes]:
+    """The JSON of each result of a bundle: the numbers of all are written at once, and cut where a result ends."""
+    bundle = result.bundle
+    arrays = [result.loss, *result.gradients.values()]
+    if bundle.first.encoding != "list" or not all(np.isfinite(json.as_it_is(array)).all() for array in arrays):
+        return [json.encode(result.alone(at), bundle.first.encoding) for at in range(bundle.size)]
+    # As json.encode has it, with a place for each column of numbers.
+    told = dict.fromkeys(["loss", "gradients"], None) | facts(result.alone(0))
+    told["loss"] = PLACE
+    told["gradients"] = dict.fromkeys(result.gradients, PLACE)
+    columns = [_rows(array) for array in arrays]
+    for name, numbers in (("divisor", result.divisor), ("count", bundle.count), ("ignored", bundle.ignored)):
+        if (numbers != numbers[0]).any():
+            told[name] = PLACE
+            columns.append(_rows(numbers))
+    template = orjson.dumps(told).replace(b"%", b"%%").replace(orjson.dumps(PLACE), b"%b")
+    return [template % row for row in zip(*columns, strict=True)]
+
+
+def _rows(array: NDArray[Any]) -> list[bytes]:
+    """The JSON of each row of an array, all of whose numbers are finite."""
+    depth = array.ndim - 1
+    if not depth:
+        wide = array if array.dtype.itemsize == 8 else array.astype(np.float32)
+        return orjson.dumps(wide, option=json.OPTIONS)[1:-1].split(b",")
+    text = orjson.dumps(np.ascontiguousarray(json.as_it_is(array)), option=json.OPTIONS)
+    begin, end = b"[" * depth, b"]" * depth
+    return [begin + row + end for row in text[1 + depth : -1 - depth].split(end + b"," + begin)]
+
+
+def encode_safetensors(answers: Answers) -> list[safetensors.Buffer]:
     """Tensors named by position, such as `0.loss` and `3.gradients.input`; all else in the text `result`."""
     tensors: dict[str, NDArray[Any]] = {}
-    results: list[Mapping[str, Any]] = []
-    for at, (found, answered) in enumerate(zip(ids, answers, strict=True)):
-        own = {} if found is None else {"id": found}
+    results: list[dict[str, Any]] = [{} if found is None else {"id": found} for found in answers.ids]
+    for at, answered in answers.singles.items():
         if isinstance(answered, dict):
-            results.append({**own, **answered})
+            results[at].update(answered)
         else:
-            results.append({**own, **facts(answered[0])})
+            results[at].update(facts(answered[0]))
             tensors.update(safetensors.answer_tensors(answered[0], f"{at}."))
+    for positions, bundled in answers.bundles:
+        for i, at in enumerate(positions):
+            alone = bundled.alone(i)
+            results[at].update(facts(alone))
+            tensors.update(safetensors.answer_tensors(alone, f"{at}."))
     parts = safetensors.write(tensors, {"result": orjson.dumps({"results": results}).decode()})
     return _joined(parts)
 

@@ -59,7 +59,7 @@ def encode(result: LossResult, encoding: str) -> bytes:
     size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
     if encoding == "list" and size < SMALL:
         # orjson writes null for what is not finite: in a small answer, looking for one is quicker than looking first.
-        payload = orjson.dumps(_answer(result, _as_it_is), option=OPTIONS)
+        payload = orjson.dumps(_answer(result, as_it_is), option=OPTIONS)
         if b"null" not in payload:
             return payload
     return orjson.dumps(_answer(result, _base64 if encoding == "base64" else _list), option=OPTIONS)
@@ -96,13 +96,14 @@ def _base64(array: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _as_it_is(array: NDArray[Any]) -> Any:
+def as_it_is(array: NDArray[Any]) -> Any:
+    """The array in a type that orjson knows, with the same numbers."""
     return array.astype(np.float32) if array.dtype == BFLOAT16 else array
 
 
 def _list(array: NDArray[Any]) -> Any:
     """Nested lists, in the fewest digits; orjson would write null where a number is not finite."""
-    array = _as_it_is(array)
+    array = as_it_is(array)
     finite = np.isfinite(array)
     return array if finite.all() else orjson.Fragment(_with_strings(array, finite))
 
