@@ -23,6 +23,10 @@ LANE: Final = 64
 """Elements that every padded segment is a multiple of: several of the widest vector register's fill."""
 
 
+ALIGNMENT: Final = 64
+"""Bytes that the operands of a matrix product start at a multiple of: its last bits depend on where they lie."""
+
+
 class Segment(NamedTuple):
     """One request's part of a stack: `start` and `stop` along the first axis of the values."""
 
@@ -48,7 +52,19 @@ def stack(batch: Sequence[LossRequest], *, pads: bool) -> Stack:
         return _rows(batch, pads)
     checked = first.checked
     shape = checked.layout.unreduced
-    return Stack(dict(checked.tensors), [Segment(checked, 0, shape[0] if shape else 0)], shape)
+    arrays = {name: _aligned(array) for name, array in checked.tensors.items()}
+    return Stack(arrays, [Segment(checked, 0, shape[0] if shape else 0)], shape)
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, copied if need be: one from a request's body lies where its neighbours leave it."""
+    if not array.ctypes.data % ALIGNMENT:
+        return array
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    copy: NDArray[Any] = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _elements(batch: Sequence[LossRequest]) -> Stack:

@@ -72,7 +72,7 @@ def _rows(array: NDArray[Any]) -> list[bytes]:
     depth = array.ndim - 1
     if not depth:
         wide = array if array.dtype.itemsize == 8 else array.astype(np.float32)
-        return orjson.dumps(wide, option=json.OPTIONS)[1:-1].split(b",")
+        return orjson.dumps(np.ascontiguousarray(wide), option=json.OPTIONS)[1:-1].split(b",")
     text = orjson.dumps(np.ascontiguousarray(json.as_it_is(array)), option=json.OPTIONS)
     begin, end = b"[" * depth, b"]" * depth
     return [begin + row + end for row in text[1 + depth : -1 - depth].split(end + b"," + begin)]
