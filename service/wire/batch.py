@@ -23,6 +23,8 @@ from service.wire.members import place, validate
 
 Buffer = bytes | bytearray | memoryview
 Id = str | int
+Faults = dict[int, list[Fault]]
+"""What is wrong with requests, by position."""
 
 MAX_CALL_MEMBERS: Final = 1 << 16
 """Members of all requests of a call together; each unknown one would be a fault to tell."""
@@ -64,7 +66,7 @@ def decode_json(body: Buffer, limits: Limits) -> Call:
     if type(document) is not dict:
         raise json.malformed("the body is no JSON object")
     items = _requests_of(document, limits)
-    reading = Reading(not json.holds_booleans(body), limits.elements)
+    reading = Reading(plain=b"true" not in body and b"false" not in body, max_elements=limits.elements)
     return _call(items, reading, limits, depth=json.check_depth)
 
 
@@ -75,7 +77,7 @@ def decode_safetensors(body: Buffer, limits: Limits) -> Call:
     """
     file = safetensors.read(body, MAX_TENSORS * limits.losses)
     items = _requests_of(safetensors.request_of(file), limits)
-    found: list[list[Fault]] = [[] for _ in items]
+    found: Faults = {}
     counts = [0] * len(items)
     strays: list[Fault] = []
     for name, tensor in file.tensors.items():
@@ -86,7 +88,10 @@ def decode_safetensors(body: Buffer, limits: Limits) -> Call:
             continue
         counts[at] += 1
         if type(items[at]) is dict and counts[at] <= MAX_TENSORS:
-            place(items[at], member, tensor, found[at])
+            faults: list[Fault] = []
+            place(items[at], member, tensor, faults)
+            if faults:
+                found.setdefault(at, []).extend(faults)
     if strays:
         raise InvalidRequest(strays)
     for at, count in enumerate(counts):
@@ -129,22 +134,23 @@ def _call(
     items: list[Any],
     reading: Reading,
     limits: Limits,
-    found: list[list[Fault]] | None = None,
+    found: Faults | None = None,
     depth: Callable[[Any], None] | None = None,
 ) -> Call:
     """Every request checked. `found`: faults that are known already; `depth` raises where one is nested too deep."""
-    known = found if found is not None else [[] for _ in items]
-    call = Call([_id(item, faults) for item, faults in zip(items, known, strict=True)])
-    faulty = {at for at, faults in enumerate(known) if faults}
-    call.bundles = bundles(items, faulty, reading)
-    bundled = {at for part in call.bundles for at in part.positions}
-    for at, item in enumerate(items):
-        if at in bundled:
-            continue
-        try:
-            call.requests[at] = _checked(item, reading, known[at], depth)
-        except InvalidRequest as error:
-            call.invalid[at] = error
+    faults: Faults = {} if found is None else found
+    call = Call([None] * len(items))
+    for at in [at for at, item in enumerate(items) if type(item) is dict and "id" in item]:
+        call.ids[at] = _id(items[at].pop("id"), at, faults)
+    call.bundles = bundles(items, faults.keys(), reading)
+    bundled: set[int] = set()
+    bundled.update(*[part.positions for part in call.bundles])
+    if len(bundled) < len(items):
+        for at in [at for at in range(len(items)) if at not in bundled]:
+            try:
+                call.requests[at] = _checked(items[at], reading, faults.get(at, []), depth)
+            except InvalidRequest as error:
+                call.invalid[at] = error
     _hold_to_budget(call, limits)
     return call
 
@@ -166,24 +172,22 @@ def _checked(
     return request
 
 
-def _id(item: Any, faults: list[Fault]) -> Id | None:
-    """Take the id out of a request."""
-    if type(item) is not dict or "id" not in item:
-        return None
-    found = item.pop("id")
+def _id(found: Any, at: int, faults: Faults) -> Id | None:
+    """The id of the request at that position."""
     if (type(found) is str and 0 < len(found) <= MAX_ID) or (type(found) is int and -(2**63) <= found < 2**63):
         return found
-    faults.append(Fault("/id", f"{ID[0].lower()}{ID[1:]} is needed here"))
+    faults.setdefault(at, []).append(Fault("/id", f"{ID[0].lower()}{ID[1:]} is needed here"))
     return None
 
 
 def _hold_to_budget(call: Call, limits: Limits) -> None:
     """Refuse, in order, the requests for which the call has no elements left."""
     needed = {at: needs(request) for at, request in call.requests.items()}
+    total = sum(needed.values()) + sum([part.bundle.size * needs(part.bundle.first) for part in call.bundles])
+    if total <= limits.elements:
+        return
     for part in call.bundles:
         needed.update(dict.fromkeys(part.positions, needs(part.bundle.first)))
-    if sum(needed.values()) <= limits.elements:
-        return
     spent = 0
     for at in sorted(needed):
         if spent + needed[at] <= limits.elements:

@@ -59,6 +59,10 @@ def bundle_texts(result: BundleResult) -> list[bytes]:
     told["loss"] = PLACE
     told["gradients"] = dict.fromkeys(result.gradients, PLACE)
     columns = [_rows(array) for array in arrays]
+    places = [_place(array) for array in arrays]
+    # As json.encode has it, with a place for each column of numbers.
+    told = {"loss": places[0], "gradients": dict(zip(result.gradients, places[1:], strict=True))}
+    told |= facts(result.alone(0))
     for name, numbers in (("divisor", result.divisor), ("count", bundle.count), ("ignored", bundle.ignored)):
         if (numbers != numbers[0]).any():
             told[name] = PLACE
@@ -67,15 +71,21 @@ def bundle_texts(result: BundleResult) -> list[bytes]:
     return [template % row for row in zip(*columns, strict=True)]
 
 
+def _place(array: NDArray[Any]) -> Any:
+    """What stands in a template for the rows of an array: the brackets around each, which `_rows` leaves out."""
+    place: Any = PLACE
+    for _ in range(array.ndim - 1):
+        place = [place]
+    return place
+
+
 def _rows(array: NDArray[Any]) -> list[bytes]:
-    """The JSON of each row of an array, all of whose numbers are finite."""
+    """The JSON of each row of an array, all of whose numbers are finite, without the brackets around it."""
     depth = array.ndim - 1
-    if not depth:
-        wide = array if array.dtype.itemsize == 8 else array.astype(np.float32)
-        return orjson.dumps(np.ascontiguousarray(wide), option=json.OPTIONS)[1:-1].split(b",")
+    if not depth and array.dtype.itemsize < 8:
+        array = array.astype(np.float32)  # as json.encode writes a single number
     text = orjson.dumps(np.ascontiguousarray(json.as_it_is(array)), option=json.OPTIONS)
-    begin, end = b"[" * depth, b"]" * depth
-    return [begin + row + end for row in text[1 + depth : -1 - depth].split(end + b"," + begin)]
+    return text[1 + depth : len(text) - 1 - depth].split(b"]" * depth + b"," + b"[" * depth)
 
 
 def encode_safetensors(answers: Answers) -> list[safetensors.Buffer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Container, Hashable, Iterator
 from typing import Any, Final, NamedTuple
 
 from schemas.bundle import LEAST, MAX_ELEMENTS, Bundle, bundle
@@ -30,7 +30,7 @@ class _Plan(NamedTuple):
     options: tuple[str, ...]
 
 
-def bundles(items: list[Any], left_out: set[int], reading: Reading) -> list[Part]:
+def bundles(items: list[Any], left_out: Container[int], reading: Reading) -> list[Part]:
     """The bundles among the requests of a call. What is in none is to be validated by itself."""
     found: list[Part] = []
     for plan, positions in _alike(items, left_out):
@@ -39,38 +39,37 @@ def bundles(items: list[Any], left_out: set[int], reading: Reading) -> list[Part
     return found
 
 
-def _alike(items: list[Any], left_out: set[int]) -> Iterator[tuple[_Plan, list[int]]]:
+def _alike(items: list[Any], left_out: Container[int]) -> Iterator[tuple[_Plan, list[int]]]:
     """Positions of requests with the same loss, the same members and the same options."""
-    plans: dict[Hashable, _Plan | None] = {}
+    plans: dict[Hashable, tuple[_Plan, list[int]] | None] = {}
     groups: dict[Hashable, tuple[_Plan, list[int]]] = {}
     for at, item in enumerate(items):
         if type(item) is not dict or at in left_out:
             continue
-        loss = item.get("loss")
-        if type(loss) is not str:
+        key = (item.get("loss"), *item)
+        try:
+            known = plans[key]
+        except KeyError:
+            plan = _plan(key[0], item)
+            known = plans[key] = None if plan is None else (plan, [])
+        except TypeError:  # a loss that is a list, say
             continue
-        key: Hashable = (loss, *item)
-        if key not in plans:
-            plans[key] = _plan(loss, item)
-        plan = plans[key]
-        if plan is None:
+        if known is None:
             continue
-        if plan.options:
-            told = _told([item[name] for name in plan.options])
-            if told is None:
-                continue
-            key = (key, told)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = (plan, [at])
-        else:
-            group[1].append(at)
+        plan, positions = known
+        if not plan.options:
+            positions.append(at)
+            continue
+        told = _told([item[name] for name in plan.options])
+        if told is not None:
+            groups.setdefault((key, told), (plan, []))[1].append(at)
+    yield from (known for known in plans.values() if known is not None)
     yield from groups.values()
 
 
-def _plan(loss: str, item: dict[str, Any]) -> _Plan | None:
+def _plan(loss: Any, item: dict[str, Any]) -> _Plan | None:
     """`None` where such requests are never stacked, or have a member that the loss does not know."""
-    cls = resolve(loss)
+    cls = resolve(loss) if type(loss) is str else None
     if cls is None or cls.stacking == "alone" or not item.keys() <= cls.model_fields.keys():
         return None
     tensors = {*cls.tensor_fields, "cotangent", "loss"}
