@@ -89,17 +89,21 @@ class BundleResult:
 
 
 def bundle(cls: type[LossRequest], members: list[dict[str, Any]], reading: Reading) -> Bundle | None:
-    """The bundle of these requests, whose options are known to be the same; `None` where such have none.
+    """The bundle of the first of these requests, as many as one takes, whose options are known to be the same.
 
+    `None` where such requests are never bundled.
     Raises `Unlike` where only some of them might have one, and `InvalidRequest` where the first is not sound.
     """
     first_members = members[0]
-    given = [name for name in (*cls.tensor_fields, "cotangent") if name in first_members]
-    columns = {name: column([one[name] for one in members], plain=reading.plain) for name in given}
-    first = cls.model_validate(first_members, context=reading)
+    # Checking brings a tensor to its final type where it lies: not so the caller's, who may have to start anew.
+    first = cls.model_validate({name: _own(value) for name, value in first_members.items()}, context=reading)
     if not _fit(first):
         return None
-    size = len(members)
+    size = min(len(members), MAX_ELEMENTS // first.checked.layout.elements)
+    if size < LEAST:
+        return None
+    given = [name for name in (*cls.tensor_fields, "cotangent") if name in first_members]
+    columns = {name: column([one[name] for one in members[:size]], plain=reading.plain) for name in given}
     tensors, ignored = _checked(first, size, {name: columns[name] for name in first.checked.tensors})
     checked = first.checked
     count = numel(checked.layout.unreduced) - ignored
@@ -115,6 +119,10 @@ def bundle(cls: type[LossRequest], members: list[dict[str, Any]], reading: Readi
         replace(checked, layout=replace(checked.layout, elements=size * checked.layout.elements), key=None),
         {name: value for name, value in first_members.items() if name not in given},
     )
+
+
+def _own(value: Any) -> Any:
+    return Tensor(value.array, typed=value.typed) if type(value) is Tensor else value
 
 
 def _fit(first: LossRequest) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Hashable, Iterator
 from typing import Any, Final, NamedTuple
 
-from schemas.bundle import LEAST, MAX_ELEMENTS, Bundle, bundle
+from schemas.bundle import LEAST, Bundle, bundle
 from schemas.columns import Unlike
 from schemas.losses import resolve
 from schemas.problem import InvalidRequest
@@ -88,23 +88,18 @@ def _parts(
     cls: type[LossRequest], items: list[Any], positions: list[int], reading: Reading, *, split: bool
 ) -> Iterator[Part]:
     """These requests as bundles: all in one; else by their shapes; else, where one is not sound, in halves."""
-    if len(positions) < LEAST:
-        return
-    try:
-        found = bundle(cls, [items[at] for at in positions], reading)
-    except (Unlike, InvalidRequest):
-        groups = _halves(positions) if split else _by_shape(items, positions)
-        for group in groups:
-            yield from _parts(cls, items, group, reading, split=True)
-        return
-    if found is None:
-        return
-    most = max(MAX_ELEMENTS // found.first.checked.layout.elements, 1)
-    if most >= len(positions):
-        yield Part(positions, found)
-    elif most >= LEAST:
-        for begin in range(0, len(positions), most):
-            yield from _parts(cls, items, positions[begin : begin + most], reading, split=True)
+    while len(positions) >= LEAST:
+        try:
+            found = bundle(cls, [items[at] for at in positions], reading)
+        except (Unlike, InvalidRequest):
+            groups = _halves(positions) if split else _by_shape(items, positions)
+            for group in groups:
+                yield from _parts(cls, items, group, reading, split=True)
+            return
+        if found is None:
+            return
+        yield Part(positions[: found.size], found)
+        positions = positions[found.size :]
 
 
 def _halves(positions: list[int]) -> list[list[int]]:
