@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 TORCH ?= 2.13.0
 IMAGE ?= gradwire:latest
-# The command that shows a package to be there, and the package. Node and Java run the README's examples in the tests.
-SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl node=nodejs javac=default-jdk-headless
+# The command that shows a package to be there, and the package. In the tests, Node and Java run the README's examples and
+# the clients that are generated from the OpenAPI document.
+SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl node=nodejs tsc=node-typescript javac=default-jdk-headless
 
 # The second holds for the build backend: older pips read the first there too.
 export PIP_CONSTRAINT := $(CONSTRAINTS)

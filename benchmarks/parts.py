@@ -1,20 +1,26 @@
 """Parts of the service on their own, in one process: the figures behind two constants.
 
-`python -m benchmarks.parts` prints two tables: what stacking brings (`LossRequest.stack_limit`), and the two readers of
-JSON bodies (`service.wire.large_json.LEAST_BYTES`). Only ratios within a table mean anything.
+`python -m benchmarks.parts` prints three tables: what stacking brings (`LossRequest.stack_limit`), the two readers of
+JSON bodies (`service.wire.large_json.LEAST_BYTES`), and what answers take to write. Only ratios within a table mean
+anything.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
+import pybase64
 import torch
+from numpy.typing import NDArray
 
+from schemas.dtype import FLOATING
 from schemas.losses import ANY_LOSS
 from schemas.request import LossRequest
+from schemas.result import LossResult
 from service.compute import compute, open_device
 from service.wire import json as wire
 from service.wire import large_json
@@ -69,23 +75,59 @@ def reading() -> None:
     generator = np.random.default_rng(2)
     least = large_json.LEAST_BYTES
     print("\nReading JSON: cross entropy bodies to checked requests\n")
-    print("| shape | bytes | general reader ms | large reader ms | large ÷ general |")
-    print("|---|--:|--:|--:|--:|")
+    print("| shape | bytes | general reader ms | large reader ms | large ÷ general | same in base64: ms | ÷ large |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     for shape in SHAPES:
         logits = generator.standard_normal(shape, dtype=np.float32)
-        members = {"loss": "cross_entropy", "input": logits, "target": [1] * shape[0]}
-        body = orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
+        lists, packed = (bodies(logits, form) for form in ("list", "base64"))
         times = []
-        for limit in (1 << 62, 0):
+        for body, limit in ((lists, 1 << 62), (lists, 0), (packed, least)):
             large_json.LEAST_BYTES = limit  # type: ignore[misc] # so that each reader takes every size
             times.append(seconds(lambda body=body: wire.decode(body, None, max_elements=1 << 24)))  # type: ignore[misc]
         large_json.LEAST_BYTES = least  # type: ignore[misc]
-        general, large = times
-        cells = (f"{shape[0]}x{shape[1]}", f"{len(body):,}", f"{general * 1e3:.3f}", f"{large * 1e3:.3f}")
-        print(f"| {' | '.join(cells)} | {large / general:.2f} |")
+        general, large, binary = times
+        cells = (f"{shape[0]}x{shape[1]}", f"{len(lists):,}", f"{general * 1e3:.3f}", f"{large * 1e3:.3f}")
+        print(f"| {' | '.join(cells)} | {large / general:.2f} | {binary * 1e3:.3f} | {binary / large:.2f} |")
+
+
+def bodies(logits: NDArray[np.float32], form: str) -> bytes:
+    """A cross entropy request, its logits as nested lists or in base64."""
+    tensor: Any = logits
+    if form == "base64":
+        data = pybase64.b64encode_as_string(logits.tobytes())
+        tensor = {"dtype": "float32", "shape": logits.shape, "data": data}
+    members = {"loss": "cross_entropy", "input": tensor, "target": [1] * len(logits)}
+    return orjson.dumps(members, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def writing() -> None:
+    """An answer to its JSON body: numbers alone, some that are not finite, half types, base64."""
+    generator = np.random.default_rng(3)
+    print("\nWriting JSON: a loss and a gradient to a body, ÷ orjson alone on the float32 gradient\n")
+    print(
+        "| shape | orjson alone ms | float32 | a row of NaN | an infinity in each row | float16 | bfloat16 | base64 |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for shape in ((1, 10), (32, 1000), (256, 1000)):
+        plain = generator.standard_normal(shape, dtype=np.float32) / 1000
+        row, column = plain.copy(), plain.copy()
+        row[0], column[:, 0] = np.nan, np.inf
+        halves = [plain.astype(FLOATING[name]) for name in ("float16", "bfloat16")]
+        base = seconds(lambda plain=plain: orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[misc]
+        forms = [(array, "list") for array in (plain, row, column, *halves)] + [(plain, "base64")]
+        times = [seconds(lambda form=form: wire.encode(result(form[0]), form[1])) for form in forms]  # type: ignore[misc]
+        cells = " | ".join(f"{time / base:.2f}" for time in times)
+        print(f"| {shape[0]}x{shape[1]} | {base * 1e3:.4f} | {cells} |")
+
+
+def result(gradient: NDArray[Any]) -> LossResult:
+    """An answer with that gradient."""
+    loss: Any = np.float32(2.5)
+    return LossResult(loss, {"input": gradient}, "mean", float(len(gradient)), len(gradient), 0, "float32", [])
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     stacking()
     reading()
+    writing()

@@ -156,10 +156,9 @@ def _checked(
             raise Unlike
         else:
             array = given.astype(np.int64, copy=False)
-            classes = layout.size("C")
-            if spec.kind == "index" and classes is not None:
+            if spec.kind == "index" and layout.classes is not None:
                 ignore = first.__dict__.get("ignore_index")
-                if values.check_indices(name, array, classes, ignore, faults):
+                if values.check_indices(name, array, layout.classes, ignore, faults):
                     ignored += (array == ignore).reshape(size, -1).sum(axis=1)
         stacked.tensors[name] = array
     if not faults:

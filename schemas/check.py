@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import values
-from schemas.dims import extent, numel, show
+from schemas.dims import numel, show
 from schemas.dtype import FLOATING, LARGEST, NAMES, FloatingName, cast_floating, is_floating, widest
 from schemas.field import TensorField
-from schemas.layout import Layout, layout_of
+from schemas.layout import MAX_EMPTY, Layout, layout_of
 from schemas.problem import TOO_LARGE, Fault, pointer
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from schemas.request import LossRequest
 
 MEANS = ("mean", "batchmean")
-MAX_EMPTY = 65_536
-"""Rows of a tensor that has no elements: it needs no memory, but its answer is a list for each of them."""
 
 
 @dataclass(slots=True)
@@ -58,11 +56,10 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     faults.extend(layout.faults)
     cotangent = None if "cotangent" in broken else request.cotangent
     elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
-    for name, tensor in given.items():
-        if not tensor.array.size and extent(tensor.array.shape) > MAX_EMPTY:
-            detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
-            faults.append(Fault(pointer(*name.split(".")), detail, TOO_LARGE))
-            return Checked({}, layout)
+    if layout.hollow is not None:
+        detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
+        faults.append(Fault(pointer(*layout.hollow.split(".")), detail, TOO_LARGE))
+        return Checked({}, layout)
     if elements > reading.max_elements:
         detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
         faults.append(Fault("", detail, TOO_LARGE))
@@ -90,8 +87,9 @@ def _dtype(request: LossRequest, given: dict[str, Tensor], cotangent: Tensor | N
     if request.dtype is not None:
         return request.dtype
     every = given.values() if cotangent is None else (*given.values(), cotangent)
-    typed = {NAMES[tensor.array.dtype] for tensor in every if tensor.typed and is_floating(tensor.array.dtype)}
-    return cast(FloatingName, widest(typed)) if typed else "float32"
+    typed = [tensor.array.dtype for tensor in every if tensor.typed]
+    floating = {NAMES[dtype] for dtype in typed if is_floating(dtype)} if typed else None
+    return cast(FloatingName, widest(floating)) if floating else "float32"
 
 
 def _check_options(request: LossRequest, checked: Checked, faults: list[Fault]) -> None:
@@ -119,9 +117,9 @@ def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Chec
             continue
         else:
             array = array.astype(np.int64, copy=False)
-            if spec.kind == "index" and not layout.faulty(name) and (classes := layout.size("C")) is not None:
+            if spec.kind == "index" and layout.classes is not None and not layout.faulty(name):
                 ignore = request.__dict__.get("ignore_index")
-                checked.ignored += values.check_indices(name, array, classes, ignore, faults)
+                checked.ignored += values.check_indices(name, array, layout.classes, ignore, faults)
         tensor.array, tensor.source = array, None  # the caller's own form is not needed any more
         checked.tensors[name] = array
 
@@ -197,13 +195,17 @@ def _key(request: LossRequest, checked: Checked) -> Hashable:
     if request.stacking == "alone" or layout.elements > request.stack_limit or 0 in layout.unreduced:
         return None
     shared: tuple[bytes, ...] = ()
-    if request.stacking == "rows":
+    if layout.shared:
         # The gradient in a tensor that all rows share is a sum over the rows of the whole stack.
         if any(name in checked.gradients for name in layout.shared):
             return None
         shared = tuple([checked.tensors[name].tobytes() for name in layout.shared])
     own = request.__dict__
     options = tuple([own[name] for name in request.option_names])
-    if 0.0 in options and "-0.0" in repr(options):  # it equals 0.0, and may compute otherwise
-        options += (repr(options),)
+    if 0.0 in options and any([_is_negative_zero(value) for value in options if value == 0]):  # noqa: C419 - quicker
+        options += (repr(options),)  # -0.0 equals 0.0, and may compute otherwise
     return (type(request), checked.dtype, layout.probabilities, layout.trailing, options, shared)
+
+
+def _is_negative_zero(value: Any) -> bool:
+    return type(value) is float and math.copysign(1, value) < 0

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.tensor import MAX_DIMS, Tensor, TensorFault, read
+from schemas.nested import MAX_DIMS, TensorFault
+from schemas.tensor import Tensor, read
 
 EXACT: Final = 2.0**24
 """Whole numbers up to this one are the same in every step from int64 to any floating type, whichever way it goes."""

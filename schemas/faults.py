@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from schemas.nested import TensorFault
 from schemas.problem import Fault, pointer
-from schemas.tensor import TensorFault
 
 SUGGESTIONS = 8
 """Unknown members for which a like name is looked up: each takes as long as checking a small request."""

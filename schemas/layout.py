@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from schemas.dims import Bound, Shape, bind, expected, fits, forms, numel, show, spell
+from schemas.dims import Bound, Shape, bind, expected, extent, fits, forms, numel, show, spell
 from schemas.field import TensorField
 from schemas.problem import Fault, pointer
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from schemas.request import LossRequest
 
 Shapes = tuple[tuple[str, Shape], ...]
+
+MAX_EMPTY = 65_536
+"""Rows of a tensor that has no elements: it needs no memory, but its answer is a list for each of them."""
 
 
 @dataclass(slots=True)
@@ -23,7 +26,8 @@ class Layout:
     `form`: which alternative of the dims holds. `bound`: the sizes behind each name. `faults`: shapes that do not fit.
     `probabilities`: the class targets are probabilities. `unreduced`: the shape of the unreduced loss. `spread`: for
     tensors that broadcast, the shape to view them in first. `elements`: those that the request needs, broadcasts
-    expanded. For losses that are stacked by rows, `rows`: their number; `inner`: the dims of the unreduced loss in
+    expanded. `classes`: the size of the dim `C`. `hollow`: a tensor without elements that has too many empty rows. For
+    losses that are stacked by rows, `rows`: their number; `inner`: the dims of the unreduced loss in
     each; `trailing`: those of each tensor; `shared`: the tensors that have no rows.
     """
 
@@ -37,6 +41,8 @@ class Layout:
     rows: int = 1
     spread: dict[str, Shape] = field(default_factory=dict)
     elements: int = 0
+    classes: int | None = None
+    hollow: str | None = None
     inner: Shape = ()
     trailing: tuple[tuple[str, Shape], ...] = ()
     shared: tuple[str, ...] = ()
@@ -52,7 +58,7 @@ class Layout:
 
     def faulty(self, name: str) -> bool:
         """Whether this tensor's shape does not fit."""
-        return any(fault.pointer == pointer(*name.split(".")) for fault in self.faults)
+        return bool(self.faults) and any(fault.pointer == pointer(*name.split(".")) for fault in self.faults)
 
     def bind(self, specs: dict[str, TensorField]) -> None:
         """Choose the form by the first tensor, and fit every tensor that does not broadcast to it."""
@@ -109,6 +115,8 @@ def layout_of(cls: type[LossRequest], shapes: Shapes) -> Layout:
     layout.elements = numel(layout.unreduced)
     layout.elements += sum(numel(layout.unreduced if name in layout.spread else shape) for name, shape in shapes)
     cls.arrange(layout)
+    layout.classes = layout.size("C")
+    layout.hollow = next((name for name, shape in shapes if not numel(shape) and extent(shape) > MAX_EMPTY), None)
     if cls.stacking == "rows":
         _arrange_rows(cls, layout)
     elif cls.stacking == "elements":

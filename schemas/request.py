@@ -166,7 +166,7 @@ class LossRequest(BaseModel):
             except ValidationError:
                 raise InvalidRequest(faults) from None
         reading = info.context if info.context is not None else DEFAULT_READING
-        broken = {fault.pointer.split("/")[1] for fault in faults if fault.pointer}
+        broken = {fault.pointer.split("/")[1] for fault in faults if fault.pointer} if faults else set()
         request.__dict__["checked"] = check(request, reading, broken, faults)
         if faults:
             raise InvalidRequest(faults)

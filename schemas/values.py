@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from schemas.dtype import BFLOAT16
 from schemas.field import DOMAINS, Domain
+from schemas.nested import first_not_whole
 from schemas.problem import Fault, pointer
-from schemas.tensor import Tensor, first_not_whole
+from schemas.tensor import Tensor
 
 
 def position(name: str, array: NDArray[Any], flags: NDArray[np.bool_]) -> tuple[str, Any]:

@@ -43,6 +43,15 @@ class Settings(BaseSettings):
         "turn together, instead of on the worker; 0 sends all to the worker.",
     )
     max_body_bytes: int = Field(64 * MIB, ge=1, description="The largest request body, in bytes.")
+    max_decompressed_bytes: int = Field(
+        256 * MIB, ge=1, description="The largest request body once its Content-Encoding is undone, in bytes."
+    )
+    compress_bytes: int = Field(
+        4096,
+        ge=0,
+        description="Answers of at least this many bytes are compressed where Accept-Encoding asks for it and a "
+        "quarter is saved; 0: none are.",
+    )
     max_elements: int = Field(
         16 * MIB, ge=1, description="The most elements that one request may need, broadcasts and work space included."
     )

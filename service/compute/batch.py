@@ -159,7 +159,7 @@ def backward(
     divisors: Tensor | None,
 ) -> Gradients:
     """One backward pass over the whole stack, each segment with its own scale."""
-    if not terms.values.requires_grad:
+    if terms.backward is None and not terms.values.requires_grad:
         return {name: torch.zeros_like(tensor) for name, tensor in inputs.items()}
     outputs = [terms.values]
     if scale is not None:
@@ -173,6 +173,8 @@ def backward(
         if terms.shares is not None and terms.shares.requires_grad:
             outputs.append(terms.shares)
             scales.append(for_shares)
+    if terms.backward is not None:
+        return terms.backward(scales[0])
     found = torch.autograd.grad(outputs, list(inputs.values()), scales, allow_unused=True, materialize_grads=True)
     return dict(zip(inputs, found, strict=True))
 

@@ -42,9 +42,8 @@ def totals(values: Tensor, segments: Sequence[Segment]) -> Tensor:
     kind = accumulator(values.dtype)
     if values.numel() == len(segments):
         return values.reshape(-1).to(kind)  # one value each: its own sum
-    return torch.stack(
-        [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
-    )
+    sums = [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
+    return sums[0].reshape(1) if len(sums) == 1 else torch.stack(sums)
 
 
 def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:

@@ -132,7 +132,7 @@ def as_tensor(array: Array) -> Tensor:
 
 def as_array(tensor: Tensor) -> Array:
     """An array over the tensor's memory, row-major: a gradient may come as a view that repeats one element."""
-    tensor = tensor.detach().contiguous()
+    tensor = (tensor.detach() if tensor.requires_grad else tensor).contiguous()
     if tensor.dtype == torch.bfloat16:
         bits: Array = tensor.view(torch.int16).numpy()
         return bits.view(BFLOAT16)

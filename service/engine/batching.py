@@ -157,6 +157,7 @@ class BatchingEngine:
                 self._hand_over([(entry.future, error) for entry in taken])
             if ended:
                 return
+            del entry, taken  # while it waits for more, the worker holds no request and no answer
 
     def _answer(self, taken: list[Entry], device: Device) -> None:
         finished: Finished = []

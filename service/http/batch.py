@@ -17,7 +17,8 @@ from schemas.bundle import BundleResult
 from schemas.request import LossRequest
 from service.engine import Engine, EngineStopped, Outcome
 from service.http.body import combined
-from service.http.compute import Computing, answer
+from service.http.compute import Computing
+from service.http.content_encoding import choose
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import document
@@ -43,25 +44,21 @@ of `__metadata__` holds `{"requests": [{"loss": ...}, ...]}`; the answer has the
 
 
 class BatchRoute(APIRoute):
-    """Documented by FastAPI from its signature, served by `serve`."""
-
-    computing: Computing
+    """Documented by FastAPI from its signature; POSTs are served by `serve_batch`."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve POST, and refuse what is not."""
-        if scope["method"] != "POST":
-            raise HTTPException(405, headers={"allow": "POST"})
-        await serve(self.computing, scope, receive, send)
+        """Refuse what is not POST."""
+        raise HTTPException(405, headers={"allow": "POST"})
 
 
-def batch_route(computing: Computing) -> BatchRoute:
-    """The operation."""
+def batch_route() -> BatchRoute:
+    """The operation's documentation."""
 
     async def operation(request: BatchRequest) -> Any:
-        """Only a signature: `BatchRoute` serves the requests."""
+        """Only a signature."""
 
     operation.__annotations__ = {"request": BatchRequest, "return": BatchAnswer}
-    route = BatchRoute(
+    return BatchRoute(
         PATH,
         operation,
         methods=["POST"],
@@ -74,15 +71,14 @@ def batch_route(computing: Computing) -> BatchRoute:
         response_description="A result for every request, in order.",
         responses=PROBLEMS,
     )
-    route.computing = computing
-    return route
 
 
-async def serve(computing: Computing, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one batch call."""
     headers = combined(scope["headers"])
     form = form_of(headers.get(b"content-type"))
     wanted = answer_form(headers.get(b"accept"), form)
+    coding = choose(headers.get(b"accept-encoding"))
     body = await computing.body(scope, receive, headers)
 
     began = time.perf_counter()
@@ -107,7 +103,8 @@ async def serve(computing: Computing, scope: Scope, receive: Receive, send: Send
         (time.perf_counter() - answered) * 1e3,
     )
     del call, ran  # what is sent is all that is still needed
-    await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
+    fields = [(b"content-type", wanted.media_type), (b"server-timing", timing)]
+    await computing.answer(scope, send, parts, fields, coding)
 
 
 class Ran(NamedTuple):

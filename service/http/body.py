@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
 from starlette.types import Receive, Scope
 
+from service.http.connection import SCOPE_KEY, Buffer, Connection, Lost
+from service.http.content_decoding import open_decoder
 from service.http.problems import HTTPProblem
-from service.http.whole_body import SCOPE_KEY, Lost
+
+T = TypeVar("T")
 
 Headers = dict[bytes, bytes]
-Buffer = bytes | bytearray | memoryview
 
 
 class Disconnected(Exception):
@@ -26,48 +32,58 @@ def combined(fields: list[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int) -> Buffer:
-    """The whole body, of at most `limit` bytes; refused unread where its declared length is larger.
+async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int, decompressed: int) -> Buffer:
+    """The whole body, of at most `limit` bytes, and of at most `decompressed` ones once its coding is undone.
 
-    Raises `HTTPProblem` 413, 415 (a Content-Encoding) and `Disconnected`.
+    Refused unread where its declared length is larger. Raises `HTTPProblem` 400 (broken coding), 413, 415 (a coding
+    that is not served) and `Disconnected`.
     """
-    coding = headers.get(b"content-encoding")
-    if coding is not None and coding.strip().lower() != b"identity":
-        raise HTTPProblem(415, f"Content-Encoding {_text(coding)} is not served", {"accept-encoding": "identity"})
+    decoder = open_decoder(headers.get(b"content-encoding"), decompressed)
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    if decoder is not None:
+        async for part in _parts(receive, limit):
+            await aside(decoder.feed, part)  # a few bytes may become as many as the limit
+        return decoder.finish()
     body = await _whole(scope)
     if body is not None:
         return body
-    parts, size = [], 0
-    while True:
+    parts = [part async for part in _parts(receive, limit)]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes."""
+    size = 0
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part: bytes = message.get("body", b"")
+        size += len(part)
         if size > limit:
             raise _too_large(limit)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        yield part
+        more = message.get("more_body", False)
 
 
 async def _whole(scope: Scope) -> Buffer | None:
     """The body in one piece, where the server offers that."""
-    offered = scope.get(SCOPE_KEY)
-    if offered is None:
+    connection: Connection | None = scope.get(SCOPE_KEY)
+    if connection is None:
         return None
     try:
-        body: Buffer | None = await offered.read()
+        return await connection.body()
     except Lost:
         raise Disconnected from None
-    return body
 
 
 def _too_large(limit: int) -> HTTPProblem:
     return HTTPProblem(413, f"the body is larger than {limit} bytes", {"connection": "close"})
 
 
-def _text(value: bytes) -> str:
-    return value.decode("latin-1")
+async def aside(work: Callable[..., T], *arguments: object) -> T:
+    """Run on a thread beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)

@@ -15,15 +15,19 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
-from service.http.body import Buffer, Disconnected, Headers, combined, read_body
+from service.http.body import Disconnected, Headers, aside, combined, read_body
+from service.http.connection import SCOPE_KEY, Buffer, Connection
+from service.http.content_encoding import Coding, choose, encode
 from service.http.negotiation import Parts, answer_form, form_of
 from service.http.watch import Watch
 from service.settings import Settings
 
 T = TypeVar("T")
 
-JOINED = 1 << 16
-"""Bytes below which the parts of an answer are joined: one message then costs less than several."""
+Fields = list[tuple[bytes, bytes]]
+
+CODING = 4
+"""Compressing a byte of an answer takes this many times as long as reading one of JSON, about."""
 
 
 class Computing:
@@ -33,6 +37,8 @@ class Computing:
         self.engine = engine
         self.max_elements = settings.max_elements
         self._max_body = settings.max_body_bytes
+        self._max_decompressed = settings.max_decompressed_bytes
+        self._compress = settings.compress_bytes
         self._offload = settings.offload_bytes
         self._watch = Watch()
 
@@ -41,13 +47,14 @@ class Computing:
         headers = combined(scope["headers"])
         form = form_of(headers.get(b"content-type"))
         wanted = answer_form(headers.get(b"accept"), form)
+        coding = choose(headers.get(b"accept-encoding"))
         body = await self.body(scope, receive, headers)
 
         began = time.perf_counter()
         if len(body) < self._offload:
             request = form.decode(body, cls, self.max_elements)
         else:
-            request = await aside(partial(form.decode, body, cls, self.max_elements))
+            request = await aside(form.decode, body, cls, self.max_elements)
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
@@ -59,7 +66,7 @@ class Computing:
         if request.checked.layout.elements * wanted.text_bytes < self._offload:
             parts = wanted.encode(result, encoding)
         else:
-            parts = await aside(partial(wanted.encode, result, encoding))
+            parts = await aside(wanted.encode, result, encoding)
         timing = b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
             (decoded - began) * 1e3,
             outcome.queued * 1e3,
@@ -67,11 +74,13 @@ class Computing:
             (time.perf_counter() - answered) * 1e3,
         )
         del request, outcome, result  # what is sent is all that is still needed
-        await answer(send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)])
+        await self.answer(
+            scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)], coding
+        )
 
     async def body(self, scope: Scope, receive: Receive, headers: Headers) -> Buffer:
         """The whole body, within its bound."""
-        return await read_body(scope, receive, headers, self._max_body)
+        return await read_body(scope, receive, headers, self._max_body, self._max_decompressed)
 
     async def outcome(self, future: asyncio.Future[T], receive: Receive) -> T:
         """What the engine answers; a caller that leaves before takes its work out of the queue.
@@ -92,25 +101,29 @@ class Computing:
         """Run what takes time in proportion to a size in bytes: here where it is small, else on a thread beside."""
         return work() if size < self._offload else await aside(work)
 
+    async def answer(self, scope: Scope, send: Send, parts: Parts, headers: Fields, coding: Coding | None) -> None:
+        """Send a whole answer of status 200: its parts as they are, or coded as the caller likes it."""
+        if coding is not None:
+            headers.append((b"vary", b"accept-encoding"))
+            coded = await self.at_size(sum(map(len, parts)) * CODING, partial(encode, coding, parts, self._compress))
+            if coded is not None:
+                headers.append((b"content-encoding", coding.name.encode()))
+                parts = coded
+        await send_parts(scope, send, parts, headers)
 
-async def answer(send: Send, parts: Parts, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
-    """Send a whole answer, its parts as they are."""
+
+async def send_parts(scope: Scope, send: Send, parts: Parts, headers: Fields) -> None:
+    """A whole answer of status 200, in one write where the server offers that."""
     size = sum(map(len, parts))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, (b"content-length", b"%d" % size)],
-        }
-    )
-    if size < JOINED:
-        parts = [b"".join(parts)]
+    connection: Connection | None = scope.get(SCOPE_KEY)
+    if connection is not None:
+        named = (*headers, (b"x-request-id", scope["gradwire.id"]))
+        if connection.answer(200, named, parts, size):
+            scope["gradwire.status"] = 200
+            return
+    headers.append((b"content-length", b"%d" % size))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     last = parts.pop()
     for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": last})
-
-
-async def aside(work: Callable[[], T]) -> T:
-    """Run on a thread beside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.body import Disconnected
+from service.http.connection import SCOPE_KEY
 from service.http.problems import render
 from service.telemetry import AccessLog
 
@@ -22,7 +23,11 @@ ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Front:
-    """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised."""
+    """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised.
+
+    In the scope, `gradwire.id` is the request's id, `gradwire.status` that of an answer that has begun, and
+    `gradwire.loss` the name of the loss that is computed.
+    """
 
     def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
         self._app = app
@@ -37,15 +42,13 @@ class Front:
             return
         began = time.perf_counter()
         method: str = scope["method"]
-        request_id = self._request_id(scope["headers"])
+        request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
         if method == "HEAD":  # the server itself leaves the body out
             scope = {**scope, "method": "GET"}
-        status = 0
 
         async def answer(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = scope["gradwire.status"] = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id)]
                 if status != 200 or "gradwire.loss" not in scope:  # what is computed tells its steps itself
                     headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
@@ -55,15 +58,16 @@ class Front:
         try:
             await self._app(scope, receive, answer)
         except Disconnected:
-            status = 499  # nobody is there to be answered; for the log alone
+            scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
         except Exception as error:
-            if status:  # the answer has begun: it can only be broken off
+            if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
                 raise
             await self._refuse(error, _reference(scope), request_id, answer)
         finally:
+            scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
-                loss = scope.get("gradwire.loss")
                 seconds = time.perf_counter() - began
+                status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")
                 self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
 
     async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:

@@ -11,19 +11,39 @@ from fastapi import FastAPI
 from schemas.losses import LOSSES
 from schemas.problem import Problem
 from service.http.problems import problem
+from service.wire.safetensors import MEDIA_TYPE
 
 DESCRIPTION = """\
 Losses and their gradients over HTTP, exactly PyTorch's, for callers in any language.
 
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
-an operation of its own at `POST /v1/losses/{name}` as well. `GET /v1/losses` is the catalogue. Every error is a problem
+an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or, many times as fast for large tensors,
+safetensors; the answer's form follows `Accept`, and is the request's own if that leaves it open. `Content-Encoding` and
+`Accept-Encoding` may be gzip, deflate or zstd. `GET /v1/losses` is the catalogue. Every error is a problem
 document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
 `Server-Timing`.
 """
 
+BINARY_REQUEST = (
+    "A safetensors file. Its tensors bear the members' names (`tail.0.output` lies in the list `tail`); all other "
+    "members are one JSON object in the text `request` of `__metadata__`."
+)
+BINARY_ANSWER = (
+    "A safetensors file with the tensors `loss` and `gradients.<name>`; all else is one JSON object in the text "
+    "`result` of `__metadata__`."
+)
+BINARY_CALL = (
+    "A safetensors file. Its tensors are named by a request's position and a member (`0.input`, `17.target`); the text "
+    "`request` of `__metadata__` is the JSON object with the list `requests`, without their tensors."
+)
+BINARY_RESULTS = (
+    "A safetensors file with the tensors `<position>.loss` and `<position>.gradients.<name>`; the text `result` of "
+    "`__metadata__` is the JSON object with the list `results`, without their tensors."
+)
+
 _WHEN = {
-    400: "The body is no JSON object, or nested too deep.",
-    406: "`Accept` does not allow the answer's type.",
+    400: "The body is no JSON object, nested too deep, no sound safetensors, or its compression is broken.",
+    406: "`Accept` or `Accept-Encoding` allows no form that the answer could have.",
     413: "The body or its elements are beyond the limits.",
     415: "A `Content-Type`, `Content-Encoding` or tensor dtype that is not served.",
     422: "Well-formed but invalid: `errors` lists every fault.",
@@ -32,9 +52,13 @@ _WHEN = {
 }
 _EXAMPLES = {
     400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
-    406: problem(406, "the answer is application/json, which Accept does not allow", "/v1/loss"),
+    406: problem(
+        406, "the answer is application/json or application/vnd.safetensors, which Accept does not allow", "/v1/loss"
+    ),
     413: problem(413, "the body is larger than 67108864 bytes", "/v1/loss"),
-    415: problem(415, "Content-Type text/plain is not served; send application/json", "/v1/loss"),
+    415: problem(
+        415, "Content-Type text/plain is not served; send application/json or application/vnd.safetensors", "/v1/loss"
+    ),
     422: problem(
         422,
         "/target/1 is wrong: class index 7 is outside [0, 3)",
@@ -90,7 +114,32 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
             invalid = operation["responses"].get("422")
             if invalid and "application/problem+json" not in invalid["content"]:
                 del operation["responses"]["422"]
-    loss = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    # There the discriminator must be given; a loss's own operation does without it.
-    loss["required"] = ["loss"]
+    loss = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]
+    # There the discriminator must be given; a loss's own operation does without it. A component has a name of its own
+    # in generated clients.
+    schemas["AnyLoss"] = {**loss["schema"], "title": "AnyLoss", "required": ["loss"]}
+    loss["schema"] = {"$ref": "#/components/schemas/AnyLoss"}
+    for path, item in document["paths"].items():
+        if path == "/v1/loss/batch":
+            _offer_binary(item["post"], BINARY_CALL, BINARY_RESULTS)
+        elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
+            _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
+    _double(schemas)
     return document
+
+
+def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:
+    """Name the binary form beside JSON, behind it: generators take the first form that they find."""
+    body = {"schema": {"type": "string", "format": "binary", "description": request}}
+    operation["requestBody"]["content"][MEDIA_TYPE] = body
+    answer = {"schema": {"type": "string", "format": "binary", "description": result}}
+    operation["responses"]["200"]["content"][MEDIA_TYPE] = answer
+
+
+def _double(schemas: dict[str, Any]) -> None:
+    """Say that numbers are doubles: generated clients take 32 bits (Go) or decimals (C#, Java) otherwise."""
+    for schema in schemas.values():
+        for entry in schema.get("properties", {}).values():
+            for kind in (entry, *entry.get("anyOf", ())):
+                if kind.get("type") == "number":
+                    kind["format"] = "double"

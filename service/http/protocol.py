@@ -4,7 +4,7 @@
   (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
   (https://github.com/Kludex/uvicorn/issues/2722).
 - What is no HTTP is answered with a problem document.
-- Bodies whose length is declared can be had in one piece (`service.http.whole_body`).
+- What ASGI has no words for is offered beside it (`service.http.connection`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.http.connection import SCOPE_KEY, Connection
 from service.http.problems import HTTPProblem, render
-from service.http.whole_body import SCOPE_KEY, WholeBody
 
 UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
@@ -55,11 +55,9 @@ class Protocol(HttpToolsProtocol):
         """What follows is a body."""
         self._at_head = False
         super().on_headers_complete()
-        for name, value in self.headers:
-            if name == b"content-length" and value.isdigit():
-                scope: dict[str, Any] = self.scope  # type: ignore[assignment] # to which servers may add
-                scope[SCOPE_KEY] = WholeBody(self, self.cycle, int(value))
-                break
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment] # to which servers may add
+        scope[SCOPE_KEY] = Connection(self, self.cycle, int(length) if length.isdigit() else None)
 
     def on_body(self, body: bytes) -> None:
         """Keep a body that comes in one piece as it is: uvicorn would copy it twice."""

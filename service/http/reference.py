@@ -14,7 +14,8 @@ from starlette.responses import HTMLResponse, Response
 from schemas.batch import MAX_LOSSES
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
-from schemas.tensor import MAX_DIMS, MAX_TENSORS
+from schemas.nested import MAX_DIMS
+from schemas.tensor import MAX_TENSORS
 from service.engine.base import probe
 from service.http.problems import MAX_ERRORS, HTTPProblem
 from service.wire.json import MAX_DEPTH
@@ -32,6 +33,7 @@ class Limits(BaseModel):
     """What one request may need at most."""
 
     body_bytes: int = Field(description="Bytes of a request's body.")
+    decompressed_bytes: int = Field(description="Bytes of a body once its Content-Encoding is undone.")
     elements: int = Field(description="Elements: tensors with broadcasts expanded, the loss, and work space.")
     batch_losses: int = Field(description="Losses of a batch call; together they may need as many elements as one may.")
     depth: int = Field(description="Levels of nesting in JSON.")
@@ -86,6 +88,7 @@ async def get_limits(request: Request) -> Any:
     settings = request.app.state.settings
     return Limits(
         body_bytes=settings.max_body_bytes,
+        decompressed_bytes=settings.max_decompressed_bytes,
         elements=settings.max_elements,
         batch_losses=MAX_LOSSES,
         depth=MAX_DEPTH,

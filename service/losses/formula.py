@@ -10,6 +10,8 @@ from torch import Tensor
 
 from schemas.request import LossRequest
 
+Tensors = dict[str, Tensor]
+
 
 @dataclass(slots=True)
 class Terms:
@@ -17,16 +19,17 @@ class Terms:
 
     `values`: the unreduced loss. `shares`: what each value adds to `mean`'s divisor, where that is not 1 (only where
     the request's class leaves the divisor to the formula). `sizes`: what `mean` divides each value by first.
-    `extras`: further answers by name.
+    `extras`: further answers by name. `backward`: from what each value's gradient starts from to the gradients that are
+    wanted, where the formula knows them without autograd.
     """
 
     values: Tensor
     shares: Tensor | None = None
     sizes: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+    backward: Callable[[Tensor], Tensors] | None = None
 
 
-Tensors = dict[str, Tensor]
 Function = Callable[[Any, Tensors], Terms]
 
 

@@ -54,13 +54,11 @@ def decode_json(body: Buffer, limits: Limits) -> Call:
     """The call in a JSON body. Raises `InvalidRequest` where there is no list of requests, or too long a one."""
     body = bytes(body)
     if len(body) >= large_json.LEAST_BYTES and body.count(b"[") * BYTES_A_LIST < len(body):
-        document: Any = large_json.read(body)
-        if type(document) is dict and type(document.get("requests")) is list:
-            call = _call(_requests_of(document, limits), Reading(plain=False, max_elements=limits.elements), limits)
-            if not call.invalid:
-                return call  # else read again below, to tell what is wrong as for any body
+        call = _large(body, limits)
+        if call is not None:
+            return call
     try:
-        document = orjson.loads(body)
+        document: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise json.malformed(json.no_json(body, error)) from None
     if type(document) is not dict:
@@ -68,6 +66,19 @@ def decode_json(body: Buffer, limits: Limits) -> Call:
     items = _requests_of(document, limits)
     reading = Reading(plain=b"true" not in body and b"false" not in body, max_elements=limits.elements)
     return _call(items, reading, limits, depth=json.check_depth)
+
+
+def _large(body: bytes, limits: Limits) -> Call | None:
+    """The call; `None` where anything is invalid, to be read again to tell what is wrong as for any body."""
+    document = large_json.read(body)
+    if type(document) is not dict:
+        return None
+    try:
+        items = _requests_of(document, limits)
+    except InvalidRequest:
+        return None
+    call = _call(items, Reading(plain=False, max_elements=limits.elements), limits)
+    return None if call.invalid else call
 
 
 def decode_safetensors(body: Buffer, limits: Limits) -> Call:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.bundle import BundleResult
 from schemas.result import LossResult
-from service.wire import json, safetensors
+from service.wire import array_text, json, safetensors
 from service.wire.answer import facts
 from service.wire.batch import Id
 
@@ -52,7 +52,7 @@ def bundle_texts(result: BundleResult) -> list[bytes]:
     """The JSON of each result of a bundle: the numbers of all are written at once, and cut where a result ends."""
     bundle = result.bundle
     arrays = [result.loss, *result.gradients.values()]
-    if bundle.first.encoding != "list" or not all(np.isfinite(json.as_it_is(array)).all() for array in arrays):
+    if bundle.first.encoding != "list" or not all(np.isfinite(array_text.known(array)).all() for array in arrays):
         return [json.encode(result.alone(at), bundle.first.encoding) for at in range(bundle.size)]
     # As json.encode has it, with a place for each column of numbers.
     told = dict.fromkeys(["loss", "gradients"], None) | facts(result.alone(0))
@@ -84,7 +84,7 @@ def _rows(array: NDArray[Any]) -> list[bytes]:
     depth = array.ndim - 1
     if not depth and array.dtype.itemsize < 8:
         array = array.astype(np.float32)  # as json.encode writes a single number
-    text = orjson.dumps(np.ascontiguousarray(json.as_it_is(array)), option=json.OPTIONS)
+    text = orjson.dumps(np.ascontiguousarray(array_text.known(array)), option=json.OPTIONS)
     return text[1 + depth : len(text) - 1 - depth].split(b"]" * depth + b"," + b"[" * depth)
 
 

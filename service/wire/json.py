@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import math
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,20 +10,25 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.dtype import BFLOAT16, NAMES
+from schemas.dtype import NAMES
 from schemas.problem import MALFORMED, Fault, InvalidRequest
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import Reading
-from service.wire import large_json
+from service.wire import array_text, large_json
 from service.wire.answer import facts, number
 from service.wire.members import validate
 
 MEDIA_TYPE: Final = "application/json"
 MAX_DEPTH: Final = 32
+MARK: Final = b"\0"
+"""Where a text will stand: JSON text holds no such byte."""
+HOLE: Final = orjson.Fragment(MARK)
 OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 SMALL: Final = 4096
 """Bytes of loss and gradients up to which an answer is small."""
+SHORT: Final = 1024
+"""Bytes of a body in which NumPy may take lists whole: the longer they are, the less it gains."""
 
 
 def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
@@ -35,12 +39,9 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
     if type(body) is not bytes:
         body = bytes(body)
     if len(body) >= large_json.LEAST_BYTES:
-        members = large_json.read(body)
-        if members is not None:
-            try:
-                return validate(members, cls, Reading(plain=False, max_elements=max_elements))
-            except InvalidRequest:
-                pass  # read again below, to tell what is wrong as for any body
+        request = _decode_large(body, cls, max_elements)
+        if request is not None:
+            return request
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -48,10 +49,24 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
     if type(data) is not dict:
         raise malformed("the body is no JSON object")
     try:
-        return validate(data, cls, Reading(not holds_booleans(body), max_elements))
+        return validate(data, cls, Reading(not _holds_booleans(body), max_elements, len(body) < SHORT))
     except InvalidRequest:
         check_depth(data)
         raise
+
+
+def _decode_large(body: bytes, cls: type[LossRequest] | None, max_elements: int) -> LossRequest | None:
+    """The checked request; `None` where the body is invalid, to be read again to tell what is wrong as for any body.
+
+    What was read is gone then: it may be several times as large as the body.
+    """
+    members = large_json.read(body)
+    if type(members) is not dict:
+        return None
+    try:
+        return validate(members, cls, Reading(plain=False, max_elements=max_elements))
+    except InvalidRequest:
+        return None
 
 
 def encode(result: LossResult, encoding: str) -> bytes:
@@ -59,10 +74,39 @@ def encode(result: LossResult, encoding: str) -> bytes:
     size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
     if encoding == "list" and size < SMALL:
         # orjson writes null for what is not finite: in a small answer, looking for one is quicker than looking first.
-        payload = orjson.dumps(_answer(result, as_it_is), option=OPTIONS)
+        payload = orjson.dumps(_answer(result, array_text.known), option=OPTIONS)
         if b"null" not in payload:
             return payload
-    return orjson.dumps(_answer(result, _base64 if encoding == "base64" else _list), option=OPTIONS)
+    texts: list[list[bytes | memoryview]] = []
+
+    def base64(array: NDArray[Any]) -> Any:
+        data: Any = array_text.base64(array)
+        if size < SMALL:
+            data = data.decode()
+        else:
+            texts.append([b'"', data, b'"'])
+            data = HOLE
+        return {"dtype": NAMES[array.dtype], "shape": array.shape, "data": data}
+
+    def lists(array: NDArray[Any]) -> Any:
+        array = array_text.known(array)
+        finite = np.isfinite(array)
+        if finite.all():
+            return array
+        texts.append(array_text.with_strings(array, finite))
+        return HOLE
+
+    payload = orjson.dumps(_answer(result, base64 if encoding == "base64" else lists), option=OPTIONS)
+    return _filled(payload, texts) if texts else payload
+
+
+def _filled(payload: bytes, texts: list[list[bytes | memoryview]]) -> bytes:
+    """A payload with texts in its holes, in order: each is copied once."""
+    rest = payload.split(MARK)
+    parts: list[bytes | memoryview] = [rest[0]]
+    for text, after in zip(texts, rest[1:], strict=True):
+        parts += [*text, after]
+    return b"".join(parts)
 
 
 def _answer(result: LossResult, write: Callable[[NDArray[Any]], Any]) -> dict[str, Any]:
@@ -78,47 +122,19 @@ def _answer(result: LossResult, write: Callable[[NDArray[Any]], Any]) -> dict[st
     return answer
 
 
-def _number(array: NDArray[Any]) -> Any:
+def _number(array: Any) -> Any:
     """A 0-d array in the fewest digits that read back to the same number of its type."""
     value = float(array)
     if not math.isfinite(value):
         return number(value)
+    if type(array) is np.float32:
+        return array
     if array.dtype == np.float64:
         return value
     return np.float32(value)  # exact for the half types too, and orjson knows no scalar of theirs
 
 
-def _base64(array: NDArray[Any]) -> dict[str, Any]:
-    return {
-        "dtype": NAMES[array.dtype],
-        "shape": list(array.shape),
-        "data": binascii.b2a_base64(array.tobytes(), newline=False).decode("ascii"),
-    }
-
-
-def as_it_is(array: NDArray[Any]) -> Any:
-    """The array in a type that orjson knows, with the same numbers."""
-    return array.astype(np.float32) if array.dtype == BFLOAT16 else array
-
-
-def _list(array: NDArray[Any]) -> Any:
-    """Nested lists, in the fewest digits; orjson would write null where a number is not finite."""
-    array = as_it_is(array)
-    finite = np.isfinite(array)
-    return array if finite.all() else orjson.Fragment(_with_strings(array, finite))
-
-
-def _with_strings(array: NDArray[Any], finite: NDArray[np.bool_]) -> bytes:
-    texts: list[bytes] = orjson.dumps(array.reshape(-1), option=OPTIONS)[1:-1].split(b",")
-    flat = array.reshape(-1)
-    for at in np.flatnonzero(~finite.reshape(-1)).tolist():
-        texts[at] = b'"NaN"' if np.isnan(flat[at]) else b'"Infinity"' if flat[at] > 0 else b'"-Infinity"'
-    for size in reversed(array.shape):
-        texts = [b"[" + b",".join(texts[at : at + size]) + b"]" for at in range(0, len(texts), size)]
-    return texts[0]
-
-
-def holds_booleans(body: bytes) -> bool:
+def _holds_booleans(body: bytes) -> bool:
     """Whether `true` or `false` stands anywhere in the body; only then are numbers told from booleans one by one.
 
     In a large body, a search for one byte is many times as fast as one for a word, and neither letter occurs in

@@ -21,10 +21,9 @@ def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Re
 
     Raises `InvalidRequest` with every fault.
     """
+    validator = ANY_LOSS.validator if cls is None else cls.__pydantic_validator__
     try:
-        if cls is None:
-            return ANY_LOSS.validate_python(members, context=reading)  # type: ignore[no-any-return] # made at run time
-        return cls.model_validate(members, context=reading)
+        return validator.validate_python(members, context=reading)  # type: ignore[no-any-return] # what its schema makes
     except ValidationError as error:
         raise InvalidRequest(_faults(error, members)) from None
 

@@ -20,10 +20,11 @@ import orjson
 from numpy.typing import NDArray
 
 from schemas.dtype import BFLOAT16, DTYPES
+from schemas.nested import MAX_DIMS
 from schemas.problem import INVALID, MALFORMED, UNSUPPORTED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.result import LossResult
-from schemas.tensor import MAX_DIMS, MAX_TENSORS, Reading, Tensor
+from schemas.tensor import MAX_TENSORS, Reading, Tensor
 from service.wire.answer import facts
 from service.wire.members import place, validate
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +12,10 @@ from typing import Any
 import pytest
 
 from tests.docs import readme
+from tests.needs import needs
 from tests.serving import RunningServer
 
 SHOWN = "http://127.0.0.1:8000"
-
-
-def needs(command: str) -> str:
-    """The command's path; without it the test skips, and in CI fails."""
-    found = shutil.which(command)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{command} is not installed: make system")
-        pytest.skip(f"{command} is not installed")
-    return found
 
 
 def output(command: list[str]) -> str:

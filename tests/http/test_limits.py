@@ -106,6 +106,7 @@ def test_a_cotangent_counts(small: InProcess) -> None:
 def test_the_limits_are_told(small: InProcess) -> None:
     assert small.get("/v1/limits").json() == {
         "body_bytes": 2000,
+        "decompressed_bytes": 268435456,
         "elements": 100,
         "batch_losses": 1024,
         "depth": 32,

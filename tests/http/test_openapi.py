@@ -51,7 +51,10 @@ def test_a_tensor_is_one_component_in_words(document: dict[str, Any]) -> None:
 
 
 def test_any_loss_is_a_discriminated_union_of_all(document: dict[str, Any]) -> None:
-    schema = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    content = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/AnyLoss"}
+    schema = document["components"]["schemas"]["AnyLoss"]
+    assert schema["title"] == "AnyLoss"
     assert schema["discriminator"]["propertyName"] == "loss"
     references = {one["$ref"] for one in schema["oneOf"]}
     assert len(references) == len(LOSSES) == 23
@@ -92,8 +95,7 @@ def test_operations_have_ids_of_their_own(document: dict[str, Any]) -> None:
 def test_a_loss_may_be_left_out_at_its_own_path_alone(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert all("loss" not in schemas[cls.__name__]["required"] for cls in LOSSES.values())
-    schema = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["required"] == ["loss"]
+    assert schemas["AnyLoss"]["required"] == ["loss"]
 
 
 def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
@@ -112,6 +114,33 @@ def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
 def test_a_computing_operation_tells_its_errors(document: dict[str, Any], path: str) -> None:
     told = set(document["paths"][path]["post"]["responses"])
     assert told >= {"200", "400", "406", "413", "415", "422", "500", "503"}
+
+
+def test_json_is_the_first_form_of_every_body_and_answer(document: dict[str, Any]) -> None:
+    """Most generators take the first that they find."""
+    for path, method, operation in operations(document):
+        for told in (operation.get("requestBody", {}), operation["responses"]["200"]):
+            assert next(iter(told.get("content", {})), "application/json") == "application/json", (path, method)
+
+
+@pytest.mark.parametrize("path", ["/v1/loss", "/v1/losses/mse_loss"])
+def test_a_computing_operation_tells_of_its_binary_form(document: dict[str, Any], path: str) -> None:
+    operation = document["paths"][path]["post"]
+    for told in (operation["requestBody"], operation["responses"]["200"]):
+        assert told["content"]["application/vnd.safetensors"]["schema"]["format"] == "binary"
+
+
+def test_numbers_are_doubles(document: dict[str, Any]) -> None:
+    found = [
+        kind.get("format")
+        for _, _, entry in properties(document)
+        for kind in (entry, *entry.get("anyOf", ()))
+        if kind.get("type") == "number"
+    ]
+    assert set(found) == {"double"}
+    assert {"type": "number", "format": "double"} in document["components"]["schemas"]["LossAnswer"]["properties"][
+        "divisor"
+    ]["anyOf"]
 
 
 def test_no_default_is_null(document: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from schemas.dtype import BFLOAT16, DTYPES, FLOATING, INTEGER
+from schemas.nested import TensorFault
 from schemas.problem import Fault
-from schemas.tensor import TensorFault, read
+from schemas.tensor import read
 
 PLAIN = pytest.mark.parametrize("plain", [False, True])
 

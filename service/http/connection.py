@@ -1,0 +1,143 @@
+"""What `Protocol` offers an application beyond ASGI: large bodies in one piece, and answers in one write.
+
+ASGI hands a body over in messages, and uvicorn copies every byte of it four times before the last one is there. Where
+a body's length is declared, the connection's protocol gives way to `Connection` until it is complete: the event loop
+then reads from the socket into the memory that the tensors will lie in. An answer goes out head and body together,
+its tensors' memory as it is (docs/adr/0007-beyond-asgi.md).
+
+A `Connection` travels in the scope under `SCOPE_KEY`. Under another server there is none, and all goes by ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+if TYPE_CHECKING:
+    from service.http.protocol import Protocol
+
+SCOPE_KEY: Final = "gradwire.connection"
+LEAST_BYTES: Final = 1 << 16
+"""Bytes still to come below which a body is not worth the change of protocols."""
+JOINED_BYTES: Final = 1 << 18
+"""Bytes up to which an answer is copied into one piece: one write of it costs less than several (2 cores, loopback)."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Lost(Exception):
+    """The connection ended amid the body."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One request's side of its connection; the protocol in charge while the rest of the body comes."""
+
+    def __init__(self, protocol: Protocol, cycle: Any, length: int | None) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._length = length
+        self._received = 0
+        self._view = memoryview(b"")
+        self._done: asyncio.Future[None] | None = None
+
+    async def body(self) -> Buffer | None:
+        """The whole body; `None` where it must be taken by `receive`. Raises `Lost`."""
+        cycle = self._cycle
+        if not cycle.more_body:
+            return self._complete()
+        length = self._length
+        if length is None or length - len(cycle.body) < LEAST_BYTES or not self._protocol.may_give_way(cycle):
+            return None
+        transport = self._protocol.transport
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # Memory that nothing has touched yet takes no room until the bytes come.
+        self._view = np.empty(length, np.uint8).data
+        self._received = len(cycle.body)
+        self._view[: self._received] = cycle.body
+        cycle.body = b""
+        self._done = asyncio.get_running_loop().create_future()
+        transport.set_protocol(self)
+        self._protocol.flow.resume_reading()
+        try:
+            await self._done
+        except asyncio.CancelledError:
+            transport.close()  # amid a body there is no way back
+            raise
+        found, self._view = self._view, memoryview(b"")
+        return found
+
+    def _complete(self) -> Buffer:
+        cycle = self._cycle
+        body: Buffer = cycle.body
+        cycle.body = b""
+        if not cycle.disconnected:
+            cycle.message_event.clear()  # the next event is the caller's going
+        return body
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], parts: Sequence[Buffer], size: int) -> bool:
+        """Write a whole answer of that many bytes; `False` where it must go by `send`.
+
+        `headers` hold no Content-Length, and nothing that a caller wrote.
+        """
+        cycle, protocol = self._cycle, self._protocol
+        if cycle.response_started or protocol.flow.write_paused:
+            return False
+        if cycle.disconnected:
+            return True
+        cycle.response_started = True
+        lines = [STATUS_LINE[status]]
+        for name, value in cycle.default_headers:
+            lines += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % size if cycle.keep_alive else _LAST % size)
+        if size <= JOINED_BYTES:
+            protocol.transport.write(b"".join((*lines, *parts)))
+        else:
+            protocol.transport.writelines([b"".join(lines), *parts])
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            protocol.transport.close()
+        cycle.on_response()
+        return True
+
+    # The protocol.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._view[self._received :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come; with the last one, the connection is HTTP's again."""
+        self._received += nbytes
+        if self._received == self._length and self._done is not None:
+            self._protocol.resume_after(self._cycle)
+            if not self._done.done():
+                self._done.set_result(None)
+
+    def eof_received(self) -> None:
+        """The caller has gone: the transport closes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has gone amid the body."""
+        self._protocol.connection_lost(exc)
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(Lost())
+
+    def pause_writing(self) -> None:
+        """As the HTTP protocol."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """As the HTTP protocol."""
+        self._protocol.resume_writing()
+
+
+_LAST: Final = b"content-length: %d\r\nconnection: close\r\n\r\n"
