@@ -43,6 +43,7 @@ class BatchRequest(BaseModel):
                 "requests": [
                     {"id": "a", "loss": "cross_entropy", "input": [[2.0, 0.5, -1.0]], "target": [0]},
                     {"loss": "mse_loss", "input": [0.5, 1.0], "target": [0.0, 1.5], "reduction": "sum"},
+                    {"loss": "mse_loss", "input": [0.5, 1.0]},
                 ]
             }
         },
@@ -83,11 +84,21 @@ class BatchAnswer(BaseModel):
                 "results": [
                     {
                         "id": "a",
-                        "loss": 0.24131174,
-                        "gradients": {"input": [[-0.21440525, 0.17529032, 0.03911489]]},
+                        "loss": 0.24131133,
+                        "gradients": {"input": [[-0.21440297, 0.17529039, 0.03911257]]},
                         "reduction": "mean",
                         "divisor": 1.0,
                         "count": 1,
+                        "ignored": 0,
+                        "dtype": "float32",
+                        "warnings": [],
+                    },
+                    {
+                        "loss": 0.5,
+                        "gradients": {"input": [1.0, -1.0]},
+                        "reduction": "sum",
+                        "divisor": 2.0,
+                        "count": 2,
                         "ignored": 0,
                         "dtype": "float32",
                         "warnings": [],
@@ -97,7 +108,7 @@ class BatchAnswer(BaseModel):
                         "title": "Unprocessable Content",
                         "status": 422,
                         "detail": "/target is wrong: required, but missing",
-                        "instance": "/v1/loss/batch#/requests/1",
+                        "instance": "/v1/loss/batch#/requests/2",
                         "errors": [{"pointer": "/target", "detail": "required, but missing"}],
                     },
                 ]

@@ -298,3 +298,16 @@ def test_like_losses_of_a_call_are_one_batch() -> None:
     with InProcess(Settings(device="cpu", access_log=False, log_level="error"), engine) as made, batch_sizes() as sizes:
         assert len(results(made, tiny(256))) == 256
     assert sizes == [1]
+
+
+def test_the_example_is_answered_as_the_document_says(client: InProcess) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    found = client.post(json.dumps(schemas["BatchRequest"]["example"]).encode(), PATH).json()["results"]
+    expected = schemas["BatchAnswer"]["example"]["results"]
+    # The last bits are the processor's own.
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        assert one.pop("loss") == pytest.approx(other.pop("loss"), rel=1e-5)
+        assert np.allclose(one.pop("gradients")["input"], other.pop("gradients")["input"], rtol=1e-5)
+    assert found == expected
+    assert "application/vnd.safetensors" in document["paths"][PATH]["post"]["requestBody"]["content"]
