@@ -134,7 +134,10 @@ class LossRequest(BaseModel):
         return shape if broadcasts(shape, to) else None
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
-        """Check values that the fields cannot tell of; set `ignored`, and append to `faults` and `warnings`."""
+        """Check values that the fields cannot tell of; set `ignored`, and append to `faults` and `warnings`.
+
+        Of a loss that stacks it is also asked with tensors that have one more axis in front (`schemas.bundle`).
+        """
 
     def arrays(self) -> dict[str, Tensor]:
         """The tensors that are there, by name, in the order of the fields."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas.check import MEANS, Checked
+from schemas.dims import Shape
 from schemas.dtype import FLOATING
 from schemas.request import LossRequest
 from schemas.result import LossResult
@@ -34,18 +35,48 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
     checked = first.checked
     if 0 in checked.layout.unreduced:
         return [_nothing(first)]
+    stacked = stack(batch, pads=FORMULAS[type(first)].pads)
+    run = evaluate(
+        first,
+        stacked.arrays,
+        stacked.values,
+        _wanted(batch),
+        lambda dtype: reduce.host_scale(stacked, dtype),
+        device,
+    )
+    return _answers(batch, stacked, run, device)
+
+
+class Evaluated(NamedTuple):
+    """A formula's terms; the tensors that gradients are wanted in; and, on the device, what these start from."""
+
+    terms: Terms
+    inputs: Gradients
+    scale: Tensor | None
+
+
+def evaluate(
+    first: LossRequest,
+    arrays: dict[str, NDArray[Any]],
+    values: Shape,
+    wanted: Sequence[str],
+    scale_in: Callable[[np.dtype], NDArray[Any]],
+    device: Device,
+) -> Evaluated:
+    """The formula of stacked requests like the first; `values` is the shape that its values must have.
+
+    `scale_in` makes, in a type, what each value's gradient starts from; it is asked where the divisors are known.
+    """
+    checked = first.checked
     formula = FORMULAS[type(first)]
-    stacked = stack(batch, pads=formula.pads)
-    arrays = stacked.arrays
     own = FLOATING[checked.dtype]
     widened = not formula.half and checked.dtype in HALF
     if widened:
         arrays = {name: array.astype(FLOAT32) if array.dtype == own else array for name, array in arrays.items()}
-    wanted = _wanted(batch)
     uploads = list(arrays.values())
     scaled = bool(wanted) and checked.divisor is not None
     if scaled:
-        uploads.append(reduce.host_scale(stacked, FLOAT32 if widened else own))
+        uploads.append(scale_in(FLOAT32 if widened else own))
     uploaded = device.upload(uploads)
     scale = uploaded.pop() if scaled else None
     tensors = dict(zip(arrays, uploaded, strict=True))
@@ -55,8 +86,8 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
         tensors[name].requires_grad_()
     with torch.set_grad_enabled(bool(wanted)):
         terms = formula.function(first, tensors)
-    _hold_to_contract(first, terms, stacked)
-    return _answers(batch, stacked, terms, {name: tensors[name] for name in wanted}, scale, device)
+    _hold_to_contract(first, terms, values)
+    return Evaluated(terms, {name: tensors[name] for name in wanted}, scale)
 
 
 def _wanted(batch: Sequence[LossRequest]) -> Sequence[str]:
@@ -69,18 +100,17 @@ def _wanted(batch: Sequence[LossRequest]) -> Sequence[str]:
 def _answers(
     batch: Sequence[LossRequest],
     stacked: Stack,
-    terms: Terms,
-    inputs: dict[str, Tensor],
-    scale: Tensor | None,
+    run: Evaluated,
     device: Device,
 ) -> list[LossResult]:
+    terms, inputs, scale = run
     segments = stacked.segments
     reductions = {segment.checked.reduction for segment in segments}
     # Plain sums, and what means divide: the same, but where a formula gives its values sizes.
     sums = reduce.totals(terms.values, segments) if reductions != {"none"} else None
     numerators = sums if terms.sizes is None else reduce.totals(terms.values.detach() / terms.sizes, segments)
     divisors = None if terms.shares is None else reduce.totals(terms.shares, segments)
-    gradients = _backward(terms, inputs, scale, segments, numerators, divisors) if inputs else {}
+    gradients = backward(terms, inputs, scale, segments, numerators, divisors) if inputs else {}
     narrowed = _narrowed(segments, gradients)
 
     downloads = [tensor for tensor in (sums, numerators, divisors) if tensor is not None]
@@ -104,7 +134,7 @@ def _answers(
             reduced.append(reduce.quotient(host_numerators[at], divisor, checked.count, request.on_empty))
         else:
             reduced.append(host_sums[at] if host_sums is not None else 0.0)
-    losses = _typed(np.array(reduced), FLOATING[segments[0].checked.dtype])
+    losses = typed(np.array(reduced), FLOATING[segments[0].checked.dtype])
 
     results = []
     for at, (request, segment) in enumerate(zip(batch, segments, strict=True)):
@@ -122,7 +152,7 @@ def _answers(
     return results
 
 
-def _backward(
+def backward(
     terms: Terms,
     inputs: dict[str, Tensor],
     scale: Tensor | None,
@@ -171,7 +201,7 @@ def _cut(gradient: NDArray[Any], name: str, segment: Segment, request: LossReque
     return gradient[segment.start : segment.stop].reshape(segment.checked.tensors[name].shape)
 
 
-def _typed(array: Any, dtype: np.dtype) -> Any:
+def typed(array: Any, dtype: np.dtype) -> Any:
     """The array in the request's type: computed wider, it is rounded here."""
     if array.dtype == dtype:
         return array
@@ -188,15 +218,15 @@ def _result(
 ) -> LossResult:
     dtype = FLOATING[checked.dtype]
     return LossResult(
-        _typed(loss, dtype),
-        {name: _typed(gradient, dtype) for name, gradient in gradients.items()},
+        typed(loss, dtype),
+        {name: typed(gradient, dtype) for name, gradient in gradients.items()},
         checked.reduction,
         None if divisor is None else float(divisor),
         checked.count,
         checked.ignored,
         checked.dtype,
         checked.warnings,
-        {name: _typed(extra, dtype) for name, extra in extras.items()} if extras else extras,
+        {name: typed(extra, dtype) for name, extra in extras.items()} if extras else extras,
     )
 
 
@@ -214,11 +244,11 @@ def _nothing(request: LossRequest) -> LossResult:
     return _result(checked, loss, gradients, divisor, extras)
 
 
-def _hold_to_contract(request: LossRequest, terms: Terms, stacked: Stack) -> None:
+def _hold_to_contract(request: LossRequest, terms: Terms, values: Shape) -> None:
     """A formula that breaks its class's word must fail here, not answer wrongly."""
-    if tuple(terms.values.shape) != stacked.values:
+    if tuple(terms.values.shape) != values:
         raise AssertionError(
-            f"{request.name}: the formula gave {tuple(terms.values.shape)}, the class promises {stacked.values}"
+            f"{request.name}: the formula gave {tuple(terms.values.shape)}, the class promises {values}"
         )
     if (terms.shares is None and terms.sizes is None) != (request.checked.divisor is not None):
         raise AssertionError(f"{request.name}: the class and its formula disagree on who tells the divisor")

@@ -42,11 +42,8 @@ def totals(values: Tensor, segments: Sequence[Segment]) -> Tensor:
     kind = accumulator(values.dtype)
     if values.numel() == len(segments):
         return values.reshape(-1).to(kind)  # one value each: its own sum
-    if len(segments) == 1:
-        return slices(values, segments)[0].sum(dtype=kind).reshape(1)
-    return torch.stack(
-        [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
-    )
+    sums = [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
+    return sums[0].reshape(1) if len(sums) == 1 else torch.stack(sums)
 
 
 def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:
@@ -69,6 +66,11 @@ def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:
             scale[segment.start : segment.stop] = given
         else:
             scale[...] = given
+    return rounded(scale, dtype)
+
+
+def rounded(scale: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+    """What was worked out in float64, in the type that gradients start in."""
     if dtype in (np.float32, np.float64):
         return scale.astype(dtype, copy=False)
     with np.errstate(over="ignore"):

@@ -9,21 +9,26 @@ Whatever else `submit` raises came from computing that one request.
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
+from typing_extensions import TypeVar
+
+from schemas.bundle import Bundle, BundleResult
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from schemas.result import LossResult
+
+R = TypeVar("R", LossResult, BundleResult, default=LossResult)
 
 
 class EngineStopped(Exception):
     """The engine takes no more work."""
 
 
-class Outcome(NamedTuple):
+class Outcome(NamedTuple, Generic[R]):
     """A result, the seconds that its request waited and was computed (with its batch), and the batch's requests."""
 
-    result: LossResult
+    result: R
     queued: float
     computed: float
     batch: int = 1
@@ -45,11 +50,15 @@ class Engine(Protocol):
         Raises `EngineStopped` where no more work is taken.
         """
 
+    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+        """The outcome of a bundle, in the same way; if computing it raises, its requests can be submitted alone."""
+
 
 async def probe(engine: Engine) -> bool:
     """Whether the engine's worker computes: a small loss with a known answer goes all the way through it."""
     cls = LOSSES["mse_loss"]
-    request = cls.model_validate({"input": [3.0], "target": [1.0]})
+    # Asked for a gradient in the target too, it goes by autograd, which loads much of torch when it first runs (2 s).
+    request = cls.model_validate({"input": [3.0], "target": [1.0], "gradients": ["input", "target"]})
     try:
         outcome = await engine.submit(request, on_worker=True)
     except Exception:  # noqa: BLE001 - whatever it is, the engine does not compute

@@ -15,12 +15,13 @@ import threading
 import time
 from collections.abc import Hashable, Iterator
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from schemas.bundle import Bundle, BundleResult
 from schemas.request import LossRequest
-from service.compute import Device, compute, open_device
+from service.compute import Device, Work, compute, open_device
 from service.engine.base import EngineStopped, Outcome
 
 log = logging.getLogger("gradwire.engine")
@@ -33,14 +34,14 @@ HAND_OVER_AFTER = 0.001
 
 
 class Entry(NamedTuple):
-    """A request in the queue."""
+    """A request or a bundle in the queue."""
 
-    request: LossRequest
-    future: asyncio.Future[Outcome]
+    request: Work
+    future: asyncio.Future[Any]
     asked: float
 
 
-Finished = list[tuple[asyncio.Future[Outcome], Outcome | BaseException]]
+Finished = list[tuple[asyncio.Future[Any], Outcome[Any] | BaseException]]
 
 
 class BatchingEngine:
@@ -90,9 +91,16 @@ class BatchingEngine:
 
     def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
         """Queue it; the future is its outcome."""
+        return self._submit(request, on_worker)
+
+    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+        """Queue it: it is a batch of its own."""
+        return self._submit(bundle)
+
+    def _submit(self, request: Work, on_worker: bool = False) -> asyncio.Future[Any]:
         if not self._accepting or self._loop is None:
             raise EngineStopped("the engine is not running")
-        future: asyncio.Future[Outcome] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         entry = Entry(request, future, time.perf_counter())
         elements = request.checked.layout.elements
         large = elements > self._inline_elements or not self._inline_elements

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 
+from schemas.bundle import Bundle, BundleResult
 from schemas.request import LossRequest
-from service.compute import Device, compute, open_device
+from service.compute import Device, Work, compute, open_device
 from service.engine.base import EngineStopped, Outcome
 
 
@@ -35,6 +37,13 @@ class DirectEngine:
 
     def submit(self, request: LossRequest, *, on_worker: bool = True) -> asyncio.Future[Outcome]:
         """Compute it alone, in its turn."""
+        return self._submit(request)
+
+    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+        """Compute it in its turn."""
+        return self._submit(bundle)
+
+    def _submit(self, request: Work) -> asyncio.Future[Any]:
         if self._thread is None or self._device is None:
             raise EngineStopped("the engine is not running")
         asked = time.perf_counter()
@@ -42,7 +51,7 @@ class DirectEngine:
         return loop.run_in_executor(self._thread, _answer, request, self._device, asked)
 
 
-def _answer(request: LossRequest, device: Device, asked: float) -> Outcome:
+def _answer(request: Work, device: Device, asked: float) -> Outcome[Any]:
     began = time.perf_counter()
     result = compute([request], device)[0]
     return Outcome(result, began - asked, time.perf_counter() - began)

@@ -25,6 +25,7 @@ from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http import oip
+from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.content_encoding import LEAST_BYTES, LEVEL
 from service.http.front import Front
@@ -56,6 +57,7 @@ class Gradwire(FastAPI):
 
     front: ASGIApp
     compute_routes: dict[str, ASGIApp]
+    """What serves the POSTs to a path that computes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -123,6 +125,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.compute_routes = {}
     computing = app.state.computing = Computing(engine, settings)
     add_route(app, computing, "/v1/loss", None)
+    batch = batch_route()
+    app.router.routes.append(batch)
+    app.compute_routes[batch.path] = partial(serve_batch, computing)
     for cls in LOSSES.values():
         add_route(app, computing, f"/v1/losses/{cls.name}", cls)
     for alias, name in ALIASES.items():

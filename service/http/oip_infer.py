@@ -81,7 +81,7 @@ class Infer:
         computing.counters.answered(name, decoded - began, outcome, ended - answered, ended - began)
         fields = [
             (b"content-type", JSON.media_type if json_bytes is None else BINARY),
-            (b"server-timing", steps(decoded - began, outcome, ended - answered)),
+            (b"server-timing", steps(decoded - began, outcome.queued, outcome.computed, ended - answered)),
         ]
         if json_bytes is not None:
             fields.append((b"inference-header-content-length", b"%d" % json_bytes))

@@ -32,6 +32,14 @@ BINARY_ANSWER = (
     "A safetensors file with the tensors `loss` and `gradients.<name>`; all else is one JSON object in the text "
     "`result` of `__metadata__`."
 )
+BINARY_CALL = (
+    "A safetensors file. Its tensors are named by a request's position and a member (`0.input`, `17.target`); the text "
+    "`request` of `__metadata__` is the JSON object with the list `requests`, without their tensors."
+)
+BINARY_RESULTS = (
+    "A safetensors file with the tensors `<position>.loss` and `<position>.gradients.<name>`; the text `result` of "
+    "`__metadata__` is the JSON object with the list `results`, without their tensors."
+)
 
 _WHEN = {
     400: "The body is no JSON object, nested too deep, no sound safetensors, or its compression is broken.",
@@ -117,17 +125,19 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
     schemas["AnyLoss"] = {**loss["schema"], "title": "AnyLoss", "required": ["loss"]}
     loss["schema"] = {"$ref": "#/components/schemas/AnyLoss"}
     for path, item in document["paths"].items():
-        if "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
-            _offer_binary(item["post"])
+        if path == "/v1/loss/batch":
+            _offer_binary(item["post"], BINARY_CALL, BINARY_RESULTS)
+        elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
+            _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
     _double(schemas)
     return document
 
 
-def _offer_binary(operation: dict[str, Any]) -> None:
+def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:
     """Name the binary form beside JSON, behind it: generators take the first form that they find."""
-    body = {"schema": {"type": "string", "format": "binary", "description": BINARY_REQUEST}}
+    body = {"schema": {"type": "string", "format": "binary", "description": request}}
     operation["requestBody"]["content"][MEDIA_TYPE] = body
-    answer = {"schema": {"type": "string", "format": "binary", "description": BINARY_ANSWER}}
+    answer = {"schema": {"type": "string", "format": "binary", "description": result}}
     operation["responses"]["200"]["content"][MEDIA_TYPE] = answer
 
 

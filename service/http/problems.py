@@ -51,13 +51,14 @@ def problem(status: int, detail: str, instance: str, errors: list[dict[str, str]
 
 def render(error: BaseException, instance: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the answer to a request that ended in this exception."""
-    status, headers, document = _document(error, instance)
+    status, headers, told = document(error, instance)
     if instance == "/v2" or instance.startswith("/v2/"):
-        document["error"] = document["detail"]  # where clients of the Open Inference Protocol look
-    return status, {"content-type": MEDIA_TYPE, **headers}, orjson.dumps(document)
+        told["error"] = told["detail"]  # where clients of the Open Inference Protocol look
+    return status, {"content-type": MEDIA_TYPE, **headers}, orjson.dumps(told)
 
 
-def _document(error: BaseException, instance: str) -> tuple[int, dict[str, str], dict[str, Any]]:
+def document(error: BaseException, instance: str) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Status, headers and problem document of a request that ended in this exception."""
     if isinstance(error, InvalidRequest):
         return error.status, {}, _invalid(error, instance)
     if isinstance(error, RequestValidationError):

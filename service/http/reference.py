@@ -11,6 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
+from schemas.batch import MAX_LOSSES
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
@@ -34,6 +35,7 @@ class Limits(BaseModel):
     body_bytes: int = Field(description="Bytes of a request's body.")
     decompressed_bytes: int = Field(description="Bytes of a body once its Content-Encoding is undone.")
     elements: int = Field(description="Elements: tensors with broadcasts expanded, the loss, and work space.")
+    batch_losses: int = Field(description="Losses of a batch call; together they may need as many elements as one may.")
     depth: int = Field(description="Levels of nesting in JSON.")
     dims: int = Field(description="Dims of a tensor.")
     tensors: int = Field(description="Tensors of a request.")
@@ -88,6 +90,7 @@ async def get_limits(request: Request) -> Any:
         body_bytes=settings.max_body_bytes,
         decompressed_bytes=settings.max_decompressed_bytes,
         elements=settings.max_elements,
+        batch_losses=MAX_LOSSES,
         depth=MAX_DEPTH,
         dims=MAX_DIMS,
         tensors=MAX_TENSORS,

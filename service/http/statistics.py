@@ -74,17 +74,19 @@ class Counters:
     def __init__(self) -> None:
         self._of = {name: Counts() for name in LOSSES}
 
-    def answered(self, loss: str, decoding: float, outcome: Outcome, encoding: float, seconds: float) -> None:
-        """Count a request that was answered: seconds of its steps, and of all of it."""
+    def answered(
+        self, loss: str, decoding: float, outcome: Outcome[Any], encoding: float, seconds: float, requests: int = 1
+    ) -> None:
+        """Count so many requests that were answered alike: seconds of the steps of each, and of all of them."""
         counts = self._of[loss]
-        counts.success += 1
-        counts.batches += 1 / outcome.batch
+        counts.success += requests
+        counts.batches += requests / max(outcome.batch, requests)
         counts.last = time.time()
-        counts.success_seconds += seconds
-        counts.decoding += decoding
-        counts.queued += outcome.queued
-        counts.computed += outcome.computed
-        counts.encoding += encoding
+        counts.success_seconds += seconds * requests
+        counts.decoding += decoding * requests
+        counts.queued += outcome.queued * requests
+        counts.computed += outcome.computed * requests
+        counts.encoding += encoding * requests
 
     def failed(self, loss: str, seconds: float) -> None:
         """Count a request that was not."""

@@ -45,9 +45,9 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _malformed(no_json(body, error)) from None
+        raise malformed(no_json(body, error)) from None
     if type(data) is not dict:
-        raise _malformed("the body is no JSON object")
+        raise malformed("the body is no JSON object")
     try:
         return validate(data, cls, Reading(not holds_booleans(body), max_elements, len(body) < SHORT))
     except InvalidRequest:
@@ -158,7 +158,8 @@ def _holds(body: bytes, letter: bytes, word: bytes) -> bool:
     return False
 
 
-def _malformed(detail: str) -> InvalidRequest:
+def malformed(detail: str) -> InvalidRequest:
+    """What cannot be read at all."""
     return InvalidRequest([Fault("", detail, MALFORMED)])
 
 
@@ -184,4 +185,4 @@ def check_depth(data: Any) -> None:
         ]
         if not level:
             return
-    raise _malformed(f"nested deeper than {MAX_DEPTH} levels")
+    raise malformed(f"nested deeper than {MAX_DEPTH} levels")

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
+from service.compute import compute, open_device
 from service.compute.stack import LANE, stack
 
 BCE = LOSSES["binary_cross_entropy_with_logits"]
@@ -137,3 +138,23 @@ def test_minus_zero_is_another_option_than_zero() -> None:
 def test_large_and_empty_requests_are_alone() -> None:
     empty, large, small = mse((0,), (20_000,), (3,))
     assert [request.checked.key is None for request in (empty, large, small)] == [True, True, False]
+
+
+@pytest.mark.parametrize("offset", [8, 16, 24, 40])
+def test_a_matrix_product_does_not_depend_on_where_its_operands_lie(offset: int) -> None:
+    rng = np.random.default_rng(offset)
+    values = {"input": rng.standard_normal((5, 7)), "linear_weight": rng.standard_normal((10, 7))}
+    answers = []
+    for shift in (0, offset):
+        moved = {}
+        for name, array in values.items():
+            memory = np.zeros(array.size + 16)
+            begin = (-memory.ctypes.data % 64 + shift) // 8
+            moved[name] = memory[begin : begin + array.size].reshape(array.shape)
+            moved[name][...] = array
+        request = LOSSES["linear_cross_entropy"].model_validate({**moved, "target": np.arange(5)})
+        answers.append(compute([request], open_device("cpu"))[0])
+    one, other = answers
+    assert one.loss.tobytes() == other.loss.tobytes()
+    for name, gradient in one.gradients.items():
+        assert gradient.tobytes() == other.gradients[name].tobytes()

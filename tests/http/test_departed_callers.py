@@ -63,10 +63,10 @@ class Held:
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
         self.thread.start()
 
-    def send(self, body: bytes) -> socket.socket:
+    def send(self, body: bytes, path: str = "/v1/loss") -> socket.socket:
         """Post a body on a connection of its own."""
         caller = socket.create_connection(self.listening.getsockname())
-        head = f"POST /v1/loss HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         caller.sendall(head.encode() + body)
         return caller
 

@@ -108,6 +108,7 @@ def test_the_limits_are_told(small: InProcess) -> None:
         "body_bytes": 2000,
         "decompressed_bytes": 268435456,
         "elements": 100,
+        "batch_losses": 1024,
         "depth": 32,
         "dims": 8,
         "tensors": 64,

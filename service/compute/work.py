@@ -1,0 +1,35 @@
+"""What can be computed at once: requests with equal keys, or a bundle, which is a batch already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+from schemas.bundle import Bundle, BundleResult
+from schemas.request import LossRequest
+from schemas.result import LossResult
+from service.compute import batch as batches
+from service.compute.bundle import compute_bundle
+from service.compute.transfer import Device
+
+Work = LossRequest | Bundle
+Result = LossResult | BundleResult
+
+
+@overload
+def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]: ...
+
+
+@overload
+def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]: ...
+
+
+def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
+    """The answers to requests whose keys are equal, in order; or to one bundle.
+
+    Raises whatever torch raises: the caller finds out whose fault it was by computing the requests one by one.
+    """
+    first = batch[0]
+    if isinstance(first, Bundle):
+        return [compute_bundle(first, device)]
+    return batches.compute([one for one in batch if not isinstance(one, Bundle)], device)

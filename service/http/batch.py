@@ -1,0 +1,201 @@
+"""`POST /v1/loss/batch`: many losses in one call, computed together and answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from schemas.batch import MAX_LOSSES, BatchAnswer, BatchRequest
+from schemas.bundle import BundleResult
+from schemas.request import LossRequest
+from service.engine import Engine, EngineStopped, Outcome
+from service.http.body import combined
+from service.http.compute import Computing, steps
+from service.http.content_encoding import choose
+from service.http.negotiation import JSON, Parts, answer_form, form_of
+from service.http.openapi import PROBLEMS
+from service.http.problems import document
+from service.wire.batch import Call, Limits, decode_json, decode_safetensors
+from service.wire.batch_answers import Answered, Answers, encode_json, encode_safetensors
+from service.wire.bundles import Part
+
+PATH: Final = "/v1/loss/batch"
+
+DESCRIPTION: Final = """\
+Every request has the members of `POST /v1/loss`; losses may be mixed. The results come in the order of the requests:
+each is the answer that `POST /v1/loss` gives, to the bit, or the problem document that it gives. A bad request harms no
+other. An `id` in a request comes back in its result.
+
+Like losses of one call are computed together, so that one call with many small ones is many times as fast as a call for
+each. Together they may need as many elements as one request may: those for which nothing is left get a problem with
+status 413. A whole call is refused only where it cannot be read, has other members than `requests`, or too many losses.
+
+As safetensors, tensors are named by the request's position and the member (`0.input`, `17.target`), the text `request`
+of `__metadata__` holds `{"requests": [{"loss": ...}, ...]}`; the answer has the tensors `0.loss`,
+`0.gradients.input`, ..., and the text `result` with `{"results": [...]}`.
+"""
+
+
+class BatchRoute(APIRoute):
+    """Documented by FastAPI from its signature; POSTs are served by `serve_batch`."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse what is not POST."""
+        raise HTTPException(405, headers={"allow": "POST"})
+
+
+def batch_route() -> BatchRoute:
+    """The operation's documentation."""
+
+    async def operation(request: BatchRequest) -> Any:
+        """Only a signature."""
+
+    operation.__annotations__ = {"request": BatchRequest, "return": BatchAnswer}
+    return BatchRoute(
+        PATH,
+        operation,
+        methods=["POST"],
+        response_model=BatchAnswer,
+        operation_id="loss_batch",
+        name="loss_batch",
+        summary="Many losses and their gradients",
+        description=DESCRIPTION,
+        tags=["any loss"],
+        response_description="A result for every request, in order.",
+        responses=PROBLEMS,
+    )
+
+
+async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one batch call."""
+    headers = combined(scope["headers"])
+    form = form_of(headers.get(b"content-type"))
+    wanted = answer_form(headers.get(b"accept"), form)
+    coding = choose(headers.get(b"accept-encoding"))
+    body = await computing.body(scope, receive, headers)
+
+    began = time.perf_counter()
+    decode = decode_json if form is JSON else decode_safetensors
+    limits = Limits(MAX_LOSSES, computing.max_elements)
+    call = await computing.at_size(len(body), partial(decode, body, limits))
+    del body
+    scope["gradwire.loss"] = "batch"
+    decoded = time.perf_counter()
+
+    ran = await _run(computing, call, receive)
+
+    answered = time.perf_counter()
+    elements = sum([request.checked.layout.elements for request in call.requests.values()])
+    elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
+    write: Callable[[Answers], Parts] = encode_json if wanted is JSON else encode_safetensors
+    parts = await computing.at_size(elements * wanted.text_bytes, partial(write, ran.answers))
+    ended = time.perf_counter()
+    # A member's share of the reading and the writing is like every other's.
+    members = max(len(call.ids), 1)
+    reading, writing = (decoded - began) / members, (ended - answered) / members
+    for loss, outcome, requests in ran.computed:
+        computing.counters.answered(loss, reading, outcome, writing, ended - began, requests)
+    timing = steps(decoded - began, ran.waited, ran.longest, ended - answered)
+    del call, ran  # what is sent is all that is still needed
+    fields = [(b"content-type", wanted.media_type), (b"server-timing", timing)]
+    await computing.answer(scope, send, parts, fields, coding)
+
+
+class Ran(NamedTuple):
+    """What came of a call; and of all that was computed, the loss, the outcome and how many requests had it."""
+
+    answers: Answers
+    computed: list[tuple[str, Outcome[Any], int]]
+
+    @property
+    def waited(self) -> float:
+        """The seconds until the turn of its last member."""
+        return max([outcome.queued for _, outcome, _ in self.computed], default=0.0)
+
+    @property
+    def longest(self) -> float:
+        """The seconds that its longest batch took."""
+        return max([outcome.computed for _, outcome, _ in self.computed], default=0.0)
+
+
+async def _run(computing: Computing, call: Call, receive: Receive) -> Ran:
+    """Compute all that is sound. Raises `EngineStopped` and `Disconnected`."""
+    singles: dict[int, Answered] = {at: _problem(error, at) for at, error in call.invalid.items()}
+    bundled: list[tuple[list[int], BundleResult]] = []
+    requests, parts = call.requests, call.bundles
+    computed: list[tuple[str, Outcome[Any], int]] = []
+    while requests or parts:
+        outcomes = await computing.outcome(_submitted(computing.engine, requests, parts), receive)
+        own = dict(zip(requests, outcomes, strict=False))
+        for at, outcome in own.items():
+            if isinstance(outcome, BaseException):
+                singles[at] = _problem(outcome, at)
+            else:
+                singles[at] = (outcome.result, requests[at].encoding)
+                computed.append((requests[at].name, outcome, 1))
+        again: dict[int, LossRequest] = {}
+        for part, outcome in zip(parts, outcomes[len(own) :], strict=True):
+            if isinstance(outcome, BaseException):  # one of them is to blame: each alone, so that only that one fails
+                again.update({at: part.bundle.alone(i) for i, at in enumerate(part.positions)})
+            else:
+                bundled.append((part.positions, outcome.result))
+                computed.append((part.bundle.name, outcome, len(part.positions)))
+        requests, parts = again, []
+    return Ran(Answers(call.ids, singles, bundled), computed)
+
+
+def _submitted(engine: Engine, requests: dict[int, LossRequest], parts: list[Part]) -> asyncio.Future[list[Any]]:
+    """Everything in the engine's queue: first the requests, then the bundles. Raises `EngineStopped`."""
+    futures: list[asyncio.Future[Any]] = []
+    try:
+        # What is in the list when one of these raises is cancelled below.
+        futures.extend(engine.submit(request) for request in requests.values())
+        futures.extend(engine.submit_bundle(part.bundle) for part in parts)
+    except EngineStopped:
+        for future in futures:
+            future.cancel()
+        raise
+    return together(futures)
+
+
+def together(futures: Sequence[asyncio.Future[Any]]) -> asyncio.Future[list[Any]]:
+    """All outcomes, or what was raised in their places. Cancelled, it cancels every one that is not done.
+
+    `asyncio.gather` would not count as cancelled itself. It raises `EngineStopped` if any does.
+    """
+    whole: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    left = len(futures)
+
+    def done(_: asyncio.Future[Any]) -> None:
+        nonlocal left
+        left -= 1
+        if left or whole.done():
+            return
+        found = [future.exception() or future.result() for future in futures]
+        stopped = next((one for one in found if isinstance(one, EngineStopped)), None)
+        if stopped is None:
+            whole.set_result(found)
+        else:
+            whole.set_exception(stopped)
+
+    def given_up(ended: asyncio.Future[list[Any]]) -> None:
+        if ended.cancelled():
+            for future in futures:
+                future.cancel()
+
+    for future in futures:
+        future.add_done_callback(done)
+    whole.add_done_callback(given_up)
+    return whole
+
+
+def _problem(error: BaseException, at: int) -> dict[str, Any]:
+    """The problem in the place of one request."""
+    return document(error, f"{PATH}#/requests/{at}")[2]
