@@ -126,5 +126,7 @@ def _outline(value: Any) -> Hashable:
     if type(value) is Tensor:
         return value.array.shape, value.array.dtype
     if type(value) is dict:
-        return repr(value.get("shape")), repr(value.get("dtype"))
+        shape, dtype = value.get("shape"), value.get("dtype")
+        known = tuple([size for size in shape if type(size) is int]) if type(shape) is list else ()
+        return known, dtype if type(dtype) is str else None
     return None

@@ -21,6 +21,9 @@ def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Re
 
     Raises `InvalidRequest` with every fault.
     """
+    if cls is None and type(members.get("loss", "")) is not str:
+        # Not left to the union: it would write the whole value into its message, however large or deep.
+        raise InvalidRequest([Fault("/loss", "a text is needed here: the loss's name")])
     validator = ANY_LOSS.validator if cls is None else cls.__pydantic_validator__
     try:
         return validator.validate_python(members, context=reading)  # type: ignore[no-any-return] # what its schema makes
@@ -66,7 +69,7 @@ def _faults(error: ValidationError, members: dict[str, Any]) -> list[Fault]:
         return [
             Fault(
                 "/loss",
-                f"there is no loss {str(members['loss'])[:80]!r}; there are {known}, and the torch.nn names "
+                f"there is no loss {members['loss'][:80]!r}; there are {known}, and the torch.nn names "
                 f"of the same ({', '.join(list(ALIASES)[:2])}, ...)",
             )
         ]

@@ -19,9 +19,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from schemas.dims import extent
 from schemas.dtype import BFLOAT16, DTYPES
-from schemas.nested import MAX_DIMS
-from schemas.problem import INVALID, MALFORMED, UNSUPPORTED, Fault, InvalidRequest, pointer
+from schemas.nested import MAX_DIMS, in_words
+from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
@@ -158,7 +159,7 @@ def _parse(text: bytes) -> Header:
     for entry in sorted(entries, key=lambda one: (one.begin, one.elements)):
         if entry.begin != end:
             fault = "overlaps the one before it" if entry.begin < end else "leaves a hole before it"
-            raise _malformed(f"tensor {_shown(entry.name)} {fault}")
+            raise _malformed(f"tensor {in_words(entry.name)} {fault}")
         end = entry.begin + entry.elements * entry.dtype.itemsize
     return Header(tuple(entries), metadata, end)
 
@@ -169,21 +170,23 @@ _remembered = lru_cache(maxsize=1024)(_parse)
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{_shown(twice)} is there twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"{in_words(name)} is there twice")
+            seen.add(name)
     return found
 
 
 def _entry(name: str, entry: Any) -> Entry:
     """One tensor of the header."""
-    where = f"tensor {_shown(name)}"
+    where = f"tensor {in_words(name)}"
     if type(entry) is not dict or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed(f"{where}: dtype, shape and data_offsets are needed, and nothing else")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if type(code) is not str or code not in TYPES:
         known = ", ".join(TYPES)
-        detail = f"dtype {_shown(code)} is not served; these are: {known}"
+        detail = f"dtype {in_words(code)} is not served; these are: {known}"
         raise InvalidRequest([Fault(pointer(name, "dtype"), detail, UNSUPPORTED)])
     if not _are_sizes(shape):
         raise _malformed(f"{where}: shape is no list of sizes")
@@ -192,6 +195,9 @@ def _entry(name: str, entry: Any) -> Entry:
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise _malformed(f"{where}: data_offsets are no two positions")
     dtype = DTYPES[TYPES[code]]
+    if extent(shape) >= 2**31:
+        # Without elements it would fit any data, and NumPy has no array of such a shape.
+        raise InvalidRequest([Fault(pointer(name, "shape"), "the shape is beyond every limit", TOO_LARGE)])
     count = math.prod(shape)
     begin, end = offsets
     if end - begin != count * dtype.itemsize:
@@ -201,11 +207,6 @@ def _entry(name: str, entry: Any) -> Entry:
 
 def _are_sizes(values: Any) -> bool:
     return type(values) is list and all(type(value) is int and 0 <= value < 2**48 for value in values)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def encode(result: LossResult) -> list[Buffer]:

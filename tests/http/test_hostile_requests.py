@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.asgi import InProcess, pointers, strict
+from tests.asgi import InProcess, pointers, problem_of, strict
 
 
 def empty(*shape: int) -> dict[str, Any]:
@@ -156,3 +156,22 @@ def test_repeated_accept_headers_are_one_list(client: InProcess) -> None:
 def test_a_data_of_the_wrong_length_is_invalid_not_too_large(client: InProcess) -> None:
     short = {"dtype": "float32", "shape": [5000, 5000], "data": ""}
     assert "/input/data" in client.faults("mse_loss", input=short, target=[1.0])
+
+
+# As deep as JSON is read: Python writes nothing of this depth into a message.
+DEEP = "[" * 1015 + "]" * 1015
+NESTED = [
+    f'{{"loss": {DEEP}}}',
+    f'{{"loss": "mse_loss", "target": 1, "input": {{"dtype": {DEEP}, "shape": [1], "data": [1.0]}}}}',
+    f'{{"loss": "mse_loss", "target": 1, "input": {{"dtype": "float32", "shape": {DEEP}, "data": [1.0]}}}}',
+]
+
+
+@pytest.mark.parametrize("nested", NESTED, ids=["loss", "dtype", "shape"])
+def test_nesting_as_deep_as_json_is_read_is_malformed(client: InProcess, nested: str) -> None:
+    assert problem_of(client.post(nested.encode()), 400)["detail"] == "nested deeper than 32 levels"
+    sound = '{"loss": "mse_loss", "input": [3.0], "target": [1.0]}'
+    response = client.post(f'{{"requests": [{", ".join([sound, *[nested] * 5, sound])}]}}'.encode(), "/v1/loss/batch")
+    first, *faulty, last = strict(response.content)["results"]
+    assert first["loss"] == last["loss"] == 4.0
+    assert [one["status"] for one in faulty] == [400] * 5

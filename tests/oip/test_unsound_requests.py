@@ -71,6 +71,10 @@ def test_nesting_beyond_the_limit_is_malformed(client: InProcess) -> None:
     for _ in range(40):
         deep = [deep]
     assert "nested deeper" in refused(client, 400, "cross_entropy", first(data=deep))["detail"]
+    for depth in (40, 1015):  # as deep as JSON is read
+        body = '{"inputs": [{"name": "input", "shape": [1], "datatype": DEEP}]}'
+        nested = body.replace("DEEP", "[" * depth + "]" * depth).encode()
+        assert "nested deeper" in problem_of(client.request("POST", PATH, content=nested), 400)["detail"]
 
 
 @pytest.mark.parametrize("length", ["", "x", "-1", "1.0", "1e3", "0x10", "9" * 30, "10, 10"])
