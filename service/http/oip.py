@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version as version_of
 from typing import Annotated, Any, Final
 
@@ -22,9 +23,10 @@ from schemas.oip import (
     metadata,
 )
 from schemas.problem import MALFORMED, Fault, InvalidRequest, pointer
-from schemas.request import LossRequest
+from schemas.request import MAX_MEMBERS, LossRequest
 from service.http.body import combined
 from service.http.compute import Computing
+from service.http.connection import Buffer
 from service.http.oip_infer import NO_MODEL, ModelName, check_type, documented, model
 from service.http.openapi import PROBLEMS
 from service.http.reference import PROBLEM, readyz
@@ -169,12 +171,13 @@ async def repository_index(request: Request) -> Any:
     headers = combined(request.scope["headers"])
     check_type(headers.get(b"content-type"))
     computing: Computing = request.app.state.computing
-    _check_index(bytes(await computing.body(request.scope, request.receive, headers)))
+    body = await computing.body(request.scope, request.receive, headers)
+    await computing.at_size(len(body), partial(_check_index, body))
     return [ModelIndex(name=name, version=oip.VERSION, state="READY", reason="") for name in LOSSES]
 
 
-def _check_index(body: bytes) -> None:
-    if not body:
+def _check_index(body: Buffer) -> None:
+    if not len(body):
         return
     try:
         asked = orjson.loads(body)
@@ -182,6 +185,8 @@ def _check_index(body: bytes) -> None:
         raise InvalidRequest([Fault("", f"the body is no JSON: {error.msg}", MALFORMED)]) from None
     if type(asked) is not dict:
         raise InvalidRequest([Fault("", "the body is no JSON object", MALFORMED)])
+    if len(asked) > MAX_MEMBERS:
+        raise InvalidRequest([Fault("", f"{len(asked)} members; there is one: ready")])
     faults = [Fault(pointer(name), "unknown member; did you mean ready?") for name in asked if name != "ready"]
     if type(asked.get("ready", False)) is not bool:
         faults.append(Fault("/ready", "must be true or false"))

@@ -141,6 +141,12 @@ def test_an_index_has_the_bounds_of_any_body(small: InProcess) -> None:
     )
 
 
+def test_members_beyond_all_measure_of_an_index_are_one_fault(client: InProcess) -> None:
+    body = json.dumps({f"x{at}": 0 for at in range(2000)}).encode()
+    problem = problem_of(client.request("POST", "/v2/repository/index", content=body), 422)
+    assert pointers(problem) == {"": "2000 members; there is one: ready"}
+
+
 # Statistics.
 
 
