@@ -54,14 +54,10 @@ def bundle_texts(result: BundleResult) -> list[bytes]:
     arrays = [result.loss, *result.gradients.values()]
     if bundle.first.encoding != "list" or not all(np.isfinite(array_text.known(array)).all() for array in arrays):
         return [json.encode(result.alone(at), bundle.first.encoding) for at in range(bundle.size)]
-    # As json.encode has it, with a place for each column of numbers.
-    told = dict.fromkeys(["loss", "gradients"], None) | facts(result.alone(0))
-    told["loss"] = PLACE
-    told["gradients"] = dict.fromkeys(result.gradients, PLACE)
     columns = [_rows(array) for array in arrays]
     places = [_place(array) for array in arrays]
     # As json.encode has it, with a place for each column of numbers.
-    told = {"loss": places[0], "gradients": dict(zip(result.gradients, places[1:], strict=True))}
+    told: dict[str, Any] = {"loss": places[0], "gradients": dict(zip(result.gradients, places[1:], strict=True))}
     told |= facts(result.alone(0))
     for name, numbers in (("divisor", result.divisor), ("count", bundle.count), ("ignored", bundle.ignored)):
         if (numbers != numbers[0]).any():
