@@ -22,11 +22,17 @@ from service.http.content_encoding import choose
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import document
-from service.wire.batch import Call, Limits, decode_json, decode_safetensors
+from service.wire.batch import Call, Limits, decode_json, decode_safetensors, needs
 from service.wire.batch_answers import Answered, Answers, encode_json, encode_safetensors
 from service.wire.bundles import Part
 
 PATH: Final = "/v1/loss/batch"
+
+READING: Final = 32
+"""Reading a byte of a call takes up to so many times as long as one of a large request: each request is checked."""
+
+AT_ONCE: Final = 32
+"""Requests of a call, bundles aside, that may be computed on the event loop: each may be a batch of its own."""
 
 DESCRIPTION: Final = """\
 Every request has the members of `POST /v1/loss`; losses may be mixed. The results come in the order of the requests:
@@ -84,7 +90,7 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     began = time.perf_counter()
     decode = decode_json if form is JSON else decode_safetensors
     limits = Limits(MAX_LOSSES, computing.max_elements)
-    call = await computing.at_size(len(body), partial(decode, body, limits))
+    call = await computing.at_size(len(body) * READING, partial(decode, body, limits))
     del body
     scope["gradwire.loss"] = "batch"
     decoded = time.perf_counter()
@@ -92,7 +98,7 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     ran = await _run(computing, call, receive)
 
     answered = time.perf_counter()
-    elements = sum([request.checked.layout.elements for request in call.requests.values()])
+    elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none
     elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
     write: Callable[[Answers], Parts] = encode_json if wanted is JSON else encode_safetensors
     parts = await computing.at_size(elements * wanted.text_bytes, partial(write, ran.answers))
@@ -156,7 +162,8 @@ def _submitted(engine: Engine, requests: dict[int, LossRequest], parts: list[Par
     futures: list[asyncio.Future[Any]] = []
     try:
         # What is in the list when one of these raises is cancelled below.
-        futures.extend(engine.submit(request) for request in requests.values())
+        on_worker = len(requests) > AT_ONCE
+        futures.extend(engine.submit(request, on_worker=on_worker) for request in requests.values())
         futures.extend(engine.submit_bundle(part.bundle) for part in parts)
     except EngineStopped:
         for future in futures:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.engine import BatchingEngine, EngineStopped
+from service.http import batch
 from service.http.batch import together
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
@@ -131,3 +134,41 @@ def test_together_cancels_what_is_not_done() -> None:
         assert [future.cancelled() for future in futures] == [True, False, True]
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """The threads that each step of a call ran on."""
+    found: dict[str, set[str]] = {}
+
+    def noted(step: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            found.setdefault(step, set()).add(threading.current_thread().name)
+            return real(*args)
+
+        return run
+
+    for step in ("decode_json", "encode_json"):
+        monkeypatch.setattr(batch, step, noted(step, getattr(batch, step)))
+    cls = LOSSES["huber_loss"]
+    monkeypatch.setitem(FORMULAS, cls, Formula(noted("compute", FORMULAS[cls].function)))
+    return found
+
+
+def test_many_requests_that_are_all_unlike_are_computed_on_the_worker(threads: dict[str, set[str]]) -> None:
+    with InProcess(QUIET) as made:
+        results(made, [{**HUBER, "delta": 1.0 + at} for at in range(batch.AT_ONCE + 1)])
+    assert threads["compute"] == {"gradwire-worker"}
+
+
+def test_a_call_is_read_beside_the_loop_long_before_one_request_is(threads: dict[str, set[str]]) -> None:
+    with InProcess(QUIET.model_copy(update={"offload_bytes": 10_000})) as made:
+        results(made, [HUBER] * 10)
+    assert threading.current_thread().name not in threads["decode_json"]
+
+
+def test_an_answer_of_many_empty_rows_is_written_beside_the_loop(threads: dict[str, set[str]]) -> None:
+    rows = {"dtype": "float32", "shape": [5000, 0], "data": ""}
+    with InProcess(QUIET.model_copy(update={"offload_bytes": 10_000})) as made:
+        results(made, [{"loss": "huber_loss", "input": rows, "target": rows, "reduction": "none"}])
+    assert threading.current_thread().name not in threads["encode_json"]
