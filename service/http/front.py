@@ -44,6 +44,7 @@ class Front:
         method: str = scope["method"]
         request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
         if method == "HEAD":  # the server itself leaves the body out
+            scope.pop(SCOPE_KEY, None)
             scope = {**scope, "method": "GET"}
 
         async def answer(message: Message) -> None:

@@ -28,14 +28,29 @@ class Protocol(HttpToolsProtocol):
     """The protocol that `gradwire serve` runs under uvicorn."""
 
     _at_head = True
+    _serving: Any = None
+    """The request that is being served; others may wait behind it on the connection."""
 
     def data_received(self, data: bytes) -> None:
-        """Hide an upgrade offer from the parser, in a head that comes in one piece as clients send it."""
+        """Hide an upgrade offer from the parser, in a head that is cut anywhere but amid the offer's name."""
         if self._at_head:
             end = data.find(b"\r\n\r\n", len(data) - len(data.lstrip(b"\r\n")))
-            if end >= 0 and UPGRADE.search(data, 0, end):
+            end = len(data) if end < 0 else end
+            if UPGRADE.search(data, 0, end):
                 data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being served that its caller has gone: uvicorn tells the last one that came."""
+        serving = self._serving
+        if serving is not None and not serving.response_complete:
+            serving.disconnected = True
+            serving.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._serving = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, as a problem document like every other refusal. uvicorn has logged its message."""

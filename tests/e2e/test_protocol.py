@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.e2e.test_wire import BODY, Caller, post
-from tests.serving import RunningServer
+from tests.serving import RunningServer, serving
 
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
 
@@ -51,3 +51,24 @@ def test_what_is_no_http_is_refused_at_once_with_a_problem(server: RunningServer
         assert headers["x-request-id"]
         assert json.loads(body)["detail"] == "this is no HTTP/1.1 request"
         assert caller.stream.read() == b""  # and the connection is closed
+
+
+def test_an_offer_in_a_head_that_comes_in_pieces_is_ignored_too(server: RunningServer) -> None:
+    request = post(BODY, *OFFER)
+    name = request.index(b"\r\nUpgrade:")
+    for cut in (10, name - 5, name, name + len(b"\r\nUpgrade:"), request.index(BODY) - 2, request.index(BODY)):
+        with Caller(server) as caller, Caller(server) as other:
+            caller.send(request[:cut])
+            other.send(post())
+            assert other.loss() == 4.0  # by now the server has read the first piece
+            caller.send(request[cut:])
+            assert caller.loss() == 4.0, cut
+
+
+def test_chunks_that_come_at_once_are_held_to_the_limit_too() -> None:
+    head = b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(GRADWIRE_MAX_BODY_BYTES="100") as server:
+        for size, status in ((100, 200), (101, 413)):
+            with Caller(server) as caller:
+                caller.send(head + b"%x\r\n%s\r\n0\r\n\r\n" % (size, BODY.ljust(size)))
+                assert caller.answer()[0] == status

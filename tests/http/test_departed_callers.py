@@ -15,6 +15,7 @@ from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.engine import BatchingEngine
 from service.http.app import create_app
+from service.http.protocol import Protocol
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
 from service.telemetry import AccessLog
@@ -57,7 +58,7 @@ class Held:
         settings = Settings(device="cpu", inline_elements=0, log_level="error", drain_seconds=30)
         self.statuses = Statuses()
         monkeypatch.setattr("service.http.app.AccessLog", lambda _form: self.statuses)
-        config = uvicorn.Config(create_app(settings, self.engine), http="httptools", ws="none", log_config=None)
+        config = uvicorn.Config(create_app(settings, self.engine), http=Protocol, ws="none", log_config=None)
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
@@ -127,3 +128,15 @@ def test_a_caller_that_leaves_amid_its_body_is_not_answered(held: Held) -> None:
     assert held.statuses.seen.get(timeout=60) == 499
     held.release.set()
     assert b"HTTP/1.1 200" in read(held.send(OTHER))
+
+
+def test_a_caller_that_leaves_with_more_requests_behind_the_first_is_dropped(held: Held) -> None:
+    first = held.send(REQUEST)
+    assert held.computing.wait(60)
+    caller = socket.create_connection(held.listening.getsockname())
+    caller.sendall((b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(OTHER), OTHER)) * 3)
+    caller.close()
+    assert held.statuses.seen.get(timeout=60) == 499
+    held.release.set()
+    assert b'"loss":2.0' in read(first)
+    assert held.computed == []
