@@ -26,8 +26,9 @@ from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http import oip
 from service.http.batch import batch_route, serve_batch
+from service.http.body import combined
 from service.http.compute import Computing
-from service.http.content_encoding import LEAST_BYTES, LEVEL
+from service.http.content_encoding import LEAST_BYTES, LEVEL, takes_gzip
 from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
@@ -84,8 +85,14 @@ class Gradwire(FastAPI):
 
         def stack(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             # tritonclient on asyncio takes compressed documents by its headers, and cannot read them.
-            chosen = plain if scope.get("path", "").startswith("/v2/") else compressing
-            return chosen(scope, receive, send)
+            if scope.get("path", "").startswith("/v2/"):
+                return plain(scope, receive, send)
+            given = combined(scope.get("headers", [])).get(b"accept-encoding")
+            if given is not None and not takes_gzip(given):
+                # The framework's looks for the word alone: it would take `gzip;q=0` for a wish.
+                fields = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
+                scope = {**scope, "headers": fields}
+            return compressing(scope, receive, send)
 
         return stack
 

@@ -82,6 +82,11 @@ def choose(accept_encoding: bytes | None) -> Coding | None:
     return None
 
 
+def takes_gzip(accept_encoding: bytes) -> bool:
+    """Whether that `Accept-Encoding` names gzip, and not to refuse it."""
+    return _weights(accept_encoding.decode("latin-1").lower()).get("gzip", 0.0) > 0
+
+
 def _weights(accept_encoding: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for item in accept_encoding.split(","):

@@ -109,3 +109,12 @@ def test_the_answer_is_json_whatever_json_was_asked_for(client: InProcess) -> No
     response = client.post(BODY, accept="application/*;q=0.5")
     assert response.headers["content-type"] == "application/json"
     assert json.loads(response.content)["loss"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "coding"), [("gzip", "gzip"), ("gzip;q=0", None), ("gzip;q=0, deflate", None), ("deflate, gzip", "gzip")]
+)
+def test_documents_are_compressed_for_those_who_take_gzip(client: InProcess, asked: str, coding: str | None) -> None:
+    response = client.get("/v1/losses", headers={"accept-encoding": asked})
+    assert response.headers.get("content-encoding") == coding
+    assert response.headers["vary"] == "Accept-Encoding"
