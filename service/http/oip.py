@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.metadata import version as version_of
 from typing import Annotated, Any, Final
 
@@ -23,12 +22,13 @@ from schemas.oip import (
     metadata,
 )
 from schemas.problem import MALFORMED, Fault, InvalidRequest, pointer
-from schemas.request import MAX_MEMBERS, LossRequest
+from schemas.request import LossRequest
 from service.http.body import combined
 from service.http.compute import Computing
 from service.http.connection import Buffer
 from service.http.oip_infer import NO_MODEL, ModelName, check_type, documented, model
 from service.http.openapi import PROBLEMS
+from service.http.problems import HTTPProblem
 from service.http.reference import PROBLEM, readyz
 from service.http.statistics import Statistics
 from service.wire import oip
@@ -40,6 +40,8 @@ EXTENSIONS: Final = [
     "parameters",
     "statistics",
 ]
+INDEX_BYTES: Final = 4096
+"""Bytes of a request for the index, which has one member: it is read on the event loop."""
 NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {"description": "Starting, stopping, or the worker does not compute.", **PROBLEM}
 }
@@ -171,22 +173,21 @@ async def repository_index(request: Request) -> Any:
     headers = combined(request.scope["headers"])
     check_type(headers.get(b"content-type"))
     computing: Computing = request.app.state.computing
-    body = await computing.body(request.scope, request.receive, headers)
-    await computing.at_size(len(body), partial(_check_index, body))
+    _check_index(await computing.body(request.scope, request.receive, headers))
     return [ModelIndex(name=name, version=oip.VERSION, state="READY", reason="") for name in LOSSES]
 
 
 def _check_index(body: Buffer) -> None:
     if not len(body):
         return
+    if len(body) > INDEX_BYTES:
+        raise HTTPProblem(413, f"the body is larger than the {INDEX_BYTES} bytes that an index may be asked for in")
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest([Fault("", f"the body is no JSON: {error.msg}", MALFORMED)]) from None
     if type(asked) is not dict:
         raise InvalidRequest([Fault("", "the body is no JSON object", MALFORMED)])
-    if len(asked) > MAX_MEMBERS:
-        raise InvalidRequest([Fault("", f"{len(asked)} members; there is one: ready")])
     faults = [Fault(pointer(name), "unknown member; did you mean ready?") for name in asked if name != "ready"]
     if type(asked.get("ready", False)) is not bool:
         faults.append(Fault("/ready", "must be true or false"))

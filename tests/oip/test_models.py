@@ -141,10 +141,12 @@ def test_an_index_has_the_bounds_of_any_body(small: InProcess) -> None:
     )
 
 
-def test_members_beyond_all_measure_of_an_index_are_one_fault(client: InProcess) -> None:
-    body = json.dumps({f"x{at}": 0 for at in range(2000)}).encode()
-    problem = problem_of(client.request("POST", "/v2/repository/index", content=body), 422)
-    assert pointers(problem) == {"": "2000 members; there is one: ready"}
+@pytest.mark.parametrize(("size", "status"), [(4096, 200), (4097, 413)])
+def test_a_request_for_the_index_is_short(client: InProcess, size: int, status: int) -> None:
+    response = client.request("POST", "/v2/repository/index", content=b"{}".ljust(size))
+    assert response.status_code == status
+    if status == 413:
+        assert "4096 bytes" in problem_of(response, 413)["error"]
 
 
 # Statistics.
