@@ -28,7 +28,7 @@ from service.wire.bundles import Part
 
 PATH: Final = "/v1/loss/batch"
 
-READING: Final = 32
+READING: Final = 16
 """Reading a byte of a call takes up to so many times as long as one of a large request: each request is checked."""
 
 AT_ONCE: Final = 32

@@ -163,7 +163,7 @@ def test_many_requests_that_are_all_unlike_are_computed_on_the_worker(threads: d
 
 def test_a_call_is_read_beside_the_loop_long_before_one_request_is(threads: dict[str, set[str]]) -> None:
     with InProcess(QUIET.model_copy(update={"offload_bytes": 10_000})) as made:
-        results(made, [HUBER] * 10)
+        results(made, [HUBER] * 20)
     assert threading.current_thread().name not in threads["decode_json"]
 
 
