@@ -11,9 +11,9 @@ import numpy as np
 
 from schemas.catalogue import example
 from schemas.losses import LOSSES
-from schemas.request import LossRequest
 from tests.asgi import strict
-from tests.binary import MEDIA_TYPE, Array, forge, pack, unpack
+from tests.binary import MEDIA_TYPE, forge, pack, unpack
+from tests.examples import arrays_of
 from tests.fuzz.mutations import Sample
 
 
@@ -26,18 +26,6 @@ class Fuzzed(NamedTuple):
     samples: Callable[[], list[Sample]]
     join: Callable[[Sample], bytes]
     read: Callable[[bytes], Any]
-
-
-def arrays_of(cls: type[LossRequest]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """A loss's example: its tensors as arrays, and its other members."""
-    members = example(cls)
-    tensors = {}
-    for name in [name for name in members if name in cls.tensor_fields]:
-        array = np.array(members.pop(name))
-        tensors[name] = array.astype(np.float32) if array.dtype.kind == "f" else array
-    for at, cluster in enumerate(members.pop("tail", [])):
-        tensors |= {f"tail.{at}.{name}": np.array(value, np.float32) for name, value in cluster.items()}
-    return tensors, members
 
 
 def json_samples() -> list[Sample]:
