@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.dtype import BFLOAT16, DTYPES
 from schemas.nested import MAX_DIMS
-from schemas.problem import INVALID, MALFORMED, UNSUPPORTED, Fault, InvalidRequest, pointer
+from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
@@ -146,8 +146,14 @@ def _parse(text: bytes) -> Header:
     try:
         # The standard library's reader shows members that are named twice.
         found = json.loads(text.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        if b"\\u" in text:
+            orjson.loads(text)  # refuses half a surrogate pair: no answer could tell of such a name
+    except (json.JSONDecodeError, UnicodeDecodeError, _Twice) as error:
         raise _malformed(f"the header is no sound JSON: {error}") from None
+    except RecursionError:
+        raise _malformed("the header is nested too deep") from None
+    except ValueError:  # Python's own limit, in its own words
+        raise _malformed("the header has a number of too many digits") from None
     if type(found) is not dict:
         raise _malformed("the header is no JSON object")
     metadata = found.pop("__metadata__", {})
@@ -166,12 +172,18 @@ def _parse(text: bytes) -> Header:
 _remembered = lru_cache(maxsize=1024)(_parse)
 
 
+class _Twice(Exception):
+    """A name that an object has twice."""
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{_shown(twice)} is there twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Twice(f"{_shown(name)} is there twice")
+            seen.add(name)
     return found
 
 
@@ -196,6 +208,8 @@ def _entry(name: str, entry: Any) -> Entry:
     begin, end = offsets
     if end - begin != count * dtype.itemsize:
         raise _malformed(f"{where}: data_offsets span {end - begin} bytes, the shape needs {count * dtype.itemsize}")
+    if not count and math.prod(max(size, 1) for size in shape) >= 2**31:
+        raise InvalidRequest([Fault(pointer(name, "shape"), "the shape is beyond every limit", TOO_LARGE)])
     return Entry(name, dtype, tuple(shape), begin, count)
 
 
