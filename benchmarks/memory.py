@@ -69,7 +69,7 @@ def main() -> int:
     gradwire = own_servers(options.gradwire_command)[0]
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="gradwire-benchmark-") as folder,
+            tempfile.TemporaryDirectory(prefix="gradwire-") as folder,
             running(gradwire, Path(folder)) as server,
         ):
             base = sum(resident(pid, "VmRSS") for pid in server.pids())

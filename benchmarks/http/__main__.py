@@ -104,7 +104,7 @@ def main() -> int:
     # Python ends at once on SIGTERM; as an exception it lets the servers be stopped first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cases = [case for case in CASES if case.name in options.case]
-    with tempfile.TemporaryDirectory(prefix="gradwire-benchmark-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
         try:
             servers = list(chosen(options))
             machine = facts([server.name for server in servers])

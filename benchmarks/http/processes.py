@@ -88,7 +88,7 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    scratch = folder / f"{server.name} files"
+    scratch = folder / server.name  # short: Ray's sockets lie below it, and a socket's path holds 107 bytes
     scratch.mkdir()
     log = folder / f"{server.name}.log"
 

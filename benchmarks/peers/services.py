@@ -1,5 +1,7 @@
 """The peers, as data: how each is started, and in which bytes it is asked."""
 
+import secrets
+
 from benchmarks.http.servers import ROOT, Server
 from benchmarks.peers.dialects import at
 from benchmarks.peers.environments import program
@@ -12,6 +14,7 @@ QUIET_BENTOML = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": "{scratch}"}
 # no cluster, Ray's other servers listen on loopback.
 QUICK_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # it would write one into the home folder
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
