@@ -16,6 +16,7 @@ from service import cli
 from tests.asgi import InProcess, strict
 from tests.binary import MEDIA_TYPE, Array, pack, unpack
 from tests.contract.answers import Request, parse
+from tests.oip import speaking as oip
 
 JSON: Final = "application/json"
 NAMED: Final = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
@@ -180,6 +181,63 @@ def by_command(_client: InProcess, request: Request) -> Answer:
     return from_json(done.stdout_bytes)
 
 
+def in_batch(
+    media: str, join: Callable[[list[Request]], bytes], split: Callable[[bytes, int], Answer]
+) -> Callable[[InProcess, Request], Answer]:
+    """The request amid a batch call: behind one that is refused, and before one that is like it."""
+
+    def send(client: InProcess, request: Request) -> Answer:
+        body = join([{"loss": "mse_loss"}, request, request])
+        response = client.post(body, "/v1/loss/batch", content_type=media)
+        assert response.status_code == 200, response.text
+        return split(response.content, 1)
+
+    return send
+
+
+def batch_body(requests: list[Request]) -> bytes:
+    """A batch call in JSON."""
+    return b'{"requests": [' + b", ".join([base64_body(request) for request in requests]) + b"]}"
+
+
+def from_batch(body: bytes, at: int) -> Answer:
+    """One result of a batch call in JSON."""
+    return from_json(json.dumps(strict(body)["results"][at]).encode())
+
+
+def binary_batch_body(requests: list[Request]) -> bytes:
+    """A batch call in safetensors."""
+    tensors: dict[str, Array] = {}
+    rest = []
+    for at, request in enumerate(requests):
+        own, metadata = unpack(binary_body(request))
+        tensors |= {f"{at}.{name}": array for name, array in own.items()}
+        rest.append(strict(metadata["request"]))
+    return pack(tensors, requests=rest)
+
+
+def from_binary_batch(body: bytes, at: int) -> Answer:
+    """One result of a batch call in safetensors."""
+    tensors, metadata = unpack(body)
+    own = {name.partition(".")[2]: array for name, array in tensors.items() if name.startswith(f"{at}.")}
+    return Answer(own, strict(metadata["result"])["results"][at])
+
+
+def by_inference(*, binary: bool) -> Callable[[InProcess, Request], Answer]:
+    """The request by the Open Inference Protocol, all its tensors in JSON or all binary, and its answer alike."""
+
+    def send(client: InProcess, request: Request) -> Answer:
+        tensors, rest = oip.tensors(request)
+        inputs = [(oip.of_binary if binary else oip.of_json)(name, array) for name, array in tensors.items()]
+        parameters = {**each_number(rest), "binary_data_output": binary}
+        document = {"inputs": inputs, "parameters": parameters}
+        answer = oip.infer(client, request["loss"], document, *(tensors.values() if binary else ()))
+        facts = {name: answer.parameters.get(name) for name in FACTS}
+        return Answer(answer.outputs, {**facts, "warnings": strict(answer.parameters["warnings"])})
+
+    return send
+
+
 WIRES: Final = (
     Wire("JSON lists", over_http(list_body, from_json), lists=True),
     Wire("JSON base64", over_http(base64_body, from_json)),
@@ -188,5 +246,9 @@ WIRES: Final = (
     Wire(
         "safetensors, answered in JSON", over_http(binary_body, from_json, MEDIA_TYPE, "application/json"), lists=True
     ),
+    Wire("Open Inference Protocol, JSON", by_inference(binary=False)),
+    Wire("Open Inference Protocol, binary", by_inference(binary=True)),
+    Wire("batch call, JSON", in_batch(JSON, batch_body, from_batch)),
+    Wire("batch call, safetensors", in_batch(MEDIA_TYPE, binary_batch_body, from_binary_batch)),
     Wire("gradwire loss", by_command),
 )

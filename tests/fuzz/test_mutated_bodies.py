@@ -45,10 +45,11 @@ def resident() -> int:
 
 async def call(app: Any, wire: Fuzzed, body: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body of the answer: ASGI without a client, for speed."""
+    further, body = wire.split(body)
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
         "path": wire.path, "raw_path": wire.path.encode(), "query_string": b"", "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in wire.headers.items()],
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in (wire.headers | further).items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
     }  # fmt: skip
     came = iter([{"type": "http.request", "body": body}])
@@ -73,6 +74,8 @@ def answered(client: InProcess, wire: Fuzzed, body: bytes) -> int:
     status, headers, answer = client.run(call(client.app, wire, body))
     if status == 200:
         wire.read(answer)
+        if b'"status\\":422' in answer or b'"status":422' in answer:
+            return 422  # of a member of a batch call
     else:
         assert 400 <= status < 500
         assert headers[b"content-type"] == b"application/problem+json"
