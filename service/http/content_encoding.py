@@ -1,7 +1,7 @@
 """The content codings of answers: which one the caller wants, and an answer compressed with it.
 
-An answer that could have been compressed for another caller says so to caches, whether it was or not:
-`Vary: accept-encoding`.
+Where the caller's `Accept-Encoding` allows a coding, the answer says so to caches, compressed or not: `Vary:
+accept-encoding`. Documents say so to everyone; other answers are answers to POSTs, which no cache keeps.
 """
 
 from __future__ import annotations
