@@ -8,13 +8,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from benchmarks.http.cases import CASES
 from benchmarks.http.chart import chart
 from benchmarks.http.goals import GOALS
-from benchmarks.http.load import LoadError
+from benchmarks.http.load import LoadError, Sample
 from benchmarks.http.machine import facts
 from benchmarks.http.measure import Plan, measure
 from benchmarks.http.processes import ServerError
@@ -40,6 +40,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--peers", action="store_true", help="make the environments of peers that lack one (gigabytes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures there")
+    parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="source", help="measure nothing: report on such a file"
+    )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the figures at 16 connections there, as SVG")
     parser.add_argument(
         "--gradwire-command",
@@ -79,6 +82,7 @@ def chosen(options: argparse.Namespace) -> Iterator[Server]:
 def raw(measured: Measured, options: argparse.Namespace, machine: dict[str, str]) -> dict[str, object]:
     return {
         "machine": machine,
+        "rounds": options.rounds,
         "seconds": options.seconds,
         "samples": [
             {
@@ -96,26 +100,42 @@ def raw(measured: Measured, options: argparse.Namespace, machine: dict[str, str]
     }
 
 
+def read(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
+    """What an earlier run wrote with `--json`; its rounds and seconds become the options'."""
+    written = json.loads(options.source.read_text())
+    options.rounds, options.seconds = written["rounds"], written["seconds"]
+    measured: dict[tuple[str, int, str], list[Sample]] = {}
+    for row in written["samples"]:
+        figures = {figure.name: row[figure.name] for figure in fields(Sample)}
+        measured.setdefault((row["case"], row["connections"], row["server"]), []).append(Sample(**figures))
+    return measured, written["machine"]
+
+
+def run(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
+    """Measure what is asked for."""
+    with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
+        servers = list(chosen(options))
+        machine = facts([server.name for server in servers])
+        cases = [case for case in CASES if case.name in options.case]
+        plan = Plan(cases, servers, options.connections, options.rounds, options.seconds)
+        return measure(plan, Path(folder)), machine
+
+
 def main() -> int:
     options = parse()
-    if shutil.which("wrk") is None:
+    if options.source is None and shutil.which("wrk") is None:
         print("wrk is not installed (Debian: apt-get install wrk)", file=sys.stderr)
         return 2
     # Python ends at once on SIGTERM; as an exception it lets the servers be stopped first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cases = [case for case in CASES if case.name in options.case]
-    with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
-        try:
-            servers = list(chosen(options))
-            machine = facts([server.name for server in servers])
-            plan = Plan(cases, servers, options.connections, options.rounds, options.seconds)
-            measured = measure(plan, Path(folder))
-        except (EnvironmentFailure, ServerError, LoadError, OSError) as failure:
-            print(f"failed: {failure}", file=sys.stderr)
-            return 2
+    try:
+        measured, machine = read(options) if options.source else run(options)
+    except (EnvironmentFailure, ServerError, LoadError, OSError) as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+        return 2
     print(", ".join(f"{name} {value}" for name, value in machine.items()) + ".")
     print(f"Medians of {options.rounds} interleaved rounds of {options.seconds} s.\n")
-    print(table(measured, cases))
+    print(table(measured))
     print(f"\n{verdict(measured, GOALS)}")
     if options.json is not None:
         options.json.write_text(json.dumps(raw(measured, options, machine), indent=1) + "\n")

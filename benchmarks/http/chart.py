@@ -20,7 +20,7 @@ SAME_IN_JSON = {"binary-1x10": "json-1x10", "binary-32x1000": "json-32x1000"}
 
 WIDTH, MARGIN, GAP = 880, 24, 36
 COLUMN_WIDTH = (WIDTH - 2 * MARGIN - GAP) / 2
-LABEL_WIDTH, VALUE_WIDTH = 112, 60
+LABEL_WIDTH, VALUE_WIDTH = 120, 60
 ROW, BAR, HEAD, FOOT, TOP = 19, 12, 26, 18, 66
 
 # The card has a colour of its own, so that its text is legible even where page and system disagree on dark and light.
@@ -97,6 +97,8 @@ def _panel(measured: Measured, name: str) -> Panel | None:
 
 
 def _server_bars(measured: Measured, case: str) -> Iterator[Bar]:
+    if not any((case, CONNECTIONS, server) in measured for server in SERVERS):
+        return
     for server in SERVERS:
         style: Literal["own", "naive", "peer"] = (
             "own" if server == SUBJECT else "naive" if "naive" in server else "peer"
@@ -111,6 +113,8 @@ def _server_bars(measured: Measured, case: str) -> Iterator[Bar]:
 
 
 def _batch_bars(measured: Measured) -> Iterator[Bar]:
+    if not any((case, CONNECTIONS, SUBJECT) in measured for case in ("json-batch", "binary-batch")):
+        return
     for label, case in (("alone, JSON", "json-1x10"), ("256, JSON", "json-batch"), ("256, binary", "binary-batch")):
         figure = _figure(measured, case, SUBJECT, "losses/s")
         if figure is not None:

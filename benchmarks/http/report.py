@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from benchmarks.http.cases import CASES, Case
+from benchmarks.http.cases import CASES
 from benchmarks.http.goals import BEST_PEER, Figure, Goal
 from benchmarks.http.load import Sample
 from benchmarks.http.servers import SUBJECT
@@ -72,10 +72,9 @@ def in_order(measured: Measured) -> list[Key]:
     return [key for group in groups.values() for key in group]
 
 
-def table(measured: Measured, cases: Iterable[Case]) -> str:
+def table(measured: Measured) -> str:
     """A GitHub table; the last two columns are Gradwire's figure divided by the row's own."""
-    shown = list(cases)
-    batches = any(case.losses_a_call > 1 for case in shown)
+    batches = any(LOSSES_A_CALL[case] > 1 for case, _, _ in measured)
     heads = ["case", "connections", "server", "requests/s", "(lowest to highest round)"]
     heads += ["losses/s"] if batches else []
     heads += ["p50 ms", "p99 ms", f"{SUBJECT} ÷ this: requests/s", f"{SUBJECT} ÷ this: p50"]
@@ -100,8 +99,18 @@ def table(measured: Measured, cases: Iterable[Case]) -> str:
 
 
 def verdict(measured: Measured, goals: Iterable[Goal]) -> str:
-    """One line a goal."""
-    return "\n".join(f"- {_wanted(measured, goal)}: {_outcome(measured, goal)}" for goal in goals)
+    """One line a goal that was measured, and how many were not."""
+    lines = []
+    missing = 0
+    for goal in goals:
+        found = ratio(measured, goal)
+        if found is None:
+            missing += 1
+        else:
+            lines.append(f"- {_wanted(measured, goal)}: {_outcome(goal, found)}")
+    if missing:
+        lines.append(f"- not measured in this run: {missing} more")
+    return "\n".join(lines)
 
 
 def _wanted(measured: Measured, goal: Goal) -> str:
@@ -122,10 +131,7 @@ def _wanted(measured: Measured, goal: Goal) -> str:
     return text if ours.case == theirs.case else text + f" in {TITLES[theirs.case]}"
 
 
-def _outcome(measured: Measured, goal: Goal) -> str:
-    found = ratio(measured, goal)
-    if found is None:
-        return "not measured"
+def _outcome(goal: Goal, found: float) -> str:
     if goal.bound is None:
         return f"{found:.2f} times"
     return f"{found:.2f} times: {'met' if goal.is_met(found) else 'MISSED'}"
