@@ -79,7 +79,7 @@ format: install-dev ## Format, and fix what can be fixed by rule
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: install ## Measure against a naive FastAPI and a bare echo; BENCH="--help" tells more
+bench: install ## Measure against naive services, a bare echo and peers; BENCH="--help" tells more
 	$(BIN)/python -m benchmarks.http $(BENCH)
 
 .PHONY: lock

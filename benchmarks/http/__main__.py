@@ -2,28 +2,29 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.http.cases import CASES, Case, problem, torch_answer
+from benchmarks.http.cases import CASES
+from benchmarks.http.chart import chart
 from benchmarks.http.goals import GOALS
-from benchmarks.http.load import LoadError, Sample, Target, drive
+from benchmarks.http.load import LoadError, Sample
 from benchmarks.http.machine import facts
-from benchmarks.http.report import ratio, table, verdict
-from benchmarks.http.servers import Running, ServerError, post, running, servers
+from benchmarks.http.measure import Plan, measure
+from benchmarks.http.processes import ServerError
+from benchmarks.http.report import LOSSES_A_CALL, Measured, ratio, table, verdict
+from benchmarks.http.servers import Server, own_servers
+from benchmarks.peers.environments import EnvironmentFailure, is_made, make
+from benchmarks.peers.services import FOLDERS, PEERS
 
-WARM_UP_SECONDS = 1
-LOG_CHARACTERS = 4_000
-
-Rounds = dict[tuple[str, int, str], list[Sample]]
+CASE_NAMES = [case.name for case in CASES]
+SERVER_NAMES = [server.name for server in (*own_servers("gradwire"), *PEERS)]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -31,8 +32,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=3, help="measurements of each server (default %(default)s)")
     parser.add_argument("--seconds", type=_positive, default=5, help="length of a measurement (default %(default)s)")
     parser.add_argument("--connections", type=_positive, nargs="+", default=[1, 16], help="default: 1 16")
-    parser.add_argument("--case", choices=[case.name for case in CASES], nargs="+", help="default: all")
+    parser.add_argument(
+        "--case", choices=CASE_NAMES, nargs="+", default=CASE_NAMES, metavar="CASE", help=_listed(CASE_NAMES)
+    )
+    parser.add_argument(
+        "--server", choices=SERVER_NAMES, nargs="+", default=SERVER_NAMES, metavar="SERVER", help=_listed(SERVER_NAMES)
+    )
+    parser.add_argument("--peers", action="store_true", help="make the environments of peers that lack one (gigabytes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures there")
+    parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="source", help="measure nothing: report on such a file"
+    )
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the figures at 16 connections there, as SVG")
     parser.add_argument(
         "--gradwire-command",
         default=str(Path(sys.executable).with_name("gradwire")),
@@ -42,6 +53,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _listed(names: Sequence[str]) -> str:
+    return f"any of {shlex.join(names)} (default: all)"
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -49,72 +64,35 @@ def _positive(text: str) -> int:
     return number
 
 
-def targets(case: Case, everyone: Sequence[Running], folder: Path) -> list[Target]:
-    """Ask every server that speaks the case's form once and hold its answer against torch's; say where to post."""
-    asked = problem(case)
-    expected = torch_answer(asked)
-    answer_bytes = 0
-    found = []
-    for one in everyone:
-        dialect = one.server.dialects.get(case.form)
-        if dialect is None:
+def chosen(options: argparse.Namespace) -> Iterator[Server]:
+    """The servers that are asked for and can run; says which peers are left out."""
+    for server in (*own_servers(options.gradwire_command), *PEERS):
+        if server.name not in options.server:
             continue
-        sent = dialect.encode(asked)
-        path = dialect.path.format(answer_bytes=answer_bytes)
-        raw = post(one, path, dialect.headers, sent)
-        if dialect.decode is None:
-            if len(raw) != answer_bytes:
-                raise ServerError(f"{one.server.name} answered {len(raw)} bytes to {case.title}, not {answer_bytes}")
-        else:
-            answer = dialect.decode(raw)
-            try:
-                # Tiny gradients are held to 1e-8 instead: they are differences of nearly equal float32 numbers.
-                np.testing.assert_allclose(answer.loss, expected.loss, rtol=1e-5)
-                np.testing.assert_allclose(answer.gradient, expected.gradient, rtol=1e-5, atol=1e-8)
-            except AssertionError as difference:
-                raise ServerError(f"{one.server.name} answers {case.title} wrongly: {difference}") from difference
-        answer_bytes = answer_bytes or len(raw)
-        body = folder / f"{case.name}.{one.server.name}.body"
-        body.write_bytes(sent)
-        found.append(Target(one.server.name, one.origin + path, dialect.headers, body, one.process.pid))
-    return found
+        folder = FOLDERS.get(server.name)
+        if folder is not None and not is_made(folder):
+            if not options.peers:
+                print(f"{server.name} is left out: it has no environment yet (--peers makes it)", file=sys.stderr)
+                continue
+            print(f"making the environment of {server.name}", file=sys.stderr)
+            make(folder)
+        yield server
 
 
-def measure(options: argparse.Namespace, cases: Sequence[Case], folder: Path) -> Rounds:
-    """Run everything; on failure the servers' logs go to standard error."""
-    measured: Rounds = {}
-    everyone: list[Path] = []
-    try:
-        with ExitStack() as stack:
-            started = []
-            for server in servers(options.gradwire_command):
-                everyone.append(folder / f"{server.name}.log")
-                started.append(stack.enter_context(running(server, folder)))
-            asked = {case.name: targets(case, started, folder) for case in cases}
-            for case in cases:
-                for connections in options.connections:
-                    for number in range(options.rounds):
-                        # Server after server within each round, so that a slow minute of the machine strikes all alike.
-                        for target in asked[case.name]:
-                            print(f"{case.title}, {connections}: round {number + 1}, {target.name}", file=sys.stderr)
-                            drive(target, connections, WARM_UP_SECONDS)
-                            sample = drive(target, connections, options.seconds)
-                            measured.setdefault((case.name, connections, target.name), []).append(sample)
-    except (ServerError, LoadError, OSError):
-        for log in everyone:
-            if log.exists():
-                text = log.read_text(errors="replace")[-LOG_CHARACTERS:]
-                print(f"--- {log.stem}'s log ---\n{text}", file=sys.stderr)
-        raise
-    return measured
-
-
-def raw(measured: Rounds, options: argparse.Namespace, machine: dict[str, str]) -> dict[str, object]:
+def raw(measured: Measured, options: argparse.Namespace, machine: dict[str, str]) -> dict[str, object]:
     return {
         "machine": machine,
+        "rounds": options.rounds,
         "seconds": options.seconds,
         "samples": [
-            {"case": case, "connections": connections, "server": server, "round": number, **asdict(sample)}
+            {
+                "case": case,
+                "connections": connections,
+                "server": server,
+                "round": number,
+                "losses_a_call": LOSSES_A_CALL[case],
+                **asdict(sample),
+            }
             for (case, connections, server), rounds in measured.items()
             for number, sample in enumerate(rounds, 1)
         ],
@@ -122,27 +100,47 @@ def raw(measured: Rounds, options: argparse.Namespace, machine: dict[str, str]) 
     }
 
 
+def read(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
+    """What an earlier run wrote with `--json`; its rounds and seconds become the options'."""
+    written = json.loads(options.source.read_text())
+    options.rounds, options.seconds = written["rounds"], written["seconds"]
+    measured: dict[tuple[str, int, str], list[Sample]] = {}
+    for row in written["samples"]:
+        figures = {figure.name: row[figure.name] for figure in fields(Sample)}
+        measured.setdefault((row["case"], row["connections"], row["server"]), []).append(Sample(**figures))
+    return measured, written["machine"]
+
+
+def run(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
+    """Measure what is asked for."""
+    with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
+        servers = list(chosen(options))
+        machine = facts([server.name for server in servers])
+        cases = [case for case in CASES if case.name in options.case]
+        plan = Plan(cases, servers, options.connections, options.rounds, options.seconds)
+        return measure(plan, Path(folder)), machine
+
+
 def main() -> int:
     options = parse()
-    if shutil.which("wrk") is None:
+    if options.source is None and shutil.which("wrk") is None:
         print("wrk is not installed (Debian: apt-get install wrk)", file=sys.stderr)
         return 2
     # Python ends at once on SIGTERM; as an exception it lets the servers be stopped first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cases = [case for case in CASES if options.case is None or case.name in options.case]
-    machine = facts()
-    with tempfile.TemporaryDirectory(prefix="gradwire-benchmark-") as folder:
-        try:
-            measured = measure(options, cases, Path(folder))
-        except (ServerError, LoadError, OSError) as failure:
-            print(f"failed: {failure}", file=sys.stderr)
-            return 2
+    try:
+        measured, machine = read(options) if options.source else run(options)
+    except (EnvironmentFailure, ServerError, LoadError, OSError) as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+        return 2
     print(", ".join(f"{name} {value}" for name, value in machine.items()) + ".")
-    print(f"Medians of {options.rounds} interleaved rounds of {options.seconds} s; one process a server.\n")
-    print(table(measured, cases))
-    print(f"\n{verdict(measured, GOALS, CASES)}")
+    print(f"Medians of {options.rounds} interleaved rounds of {options.seconds} s.\n")
+    print(table(measured))
+    print(f"\n{verdict(measured, GOALS)}")
     if options.json is not None:
         options.json.write_text(json.dumps(raw(measured, options, machine), indent=1) + "\n")
+    if options.chart is not None:
+        options.chart.write_text(chart(measured))
     ratios = [(goal, ratio(measured, goal)) for goal in GOALS]
     missed = any(found is not None and not goal.is_met(found) for goal, found in ratios)
     return 1 if options.check and missed else 0

@@ -3,16 +3,21 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+
+from benchmarks.peers.environments import requirements
+from benchmarks.peers.services import FOLDERS
 
 PACKAGES = (
     *("gradwire", "torch", "numpy", "fastapi", "starlette", "pydantic", "orjson", "pysimdjson"),
     *("uvicorn", "uvloop", "httptools"),
 )
+SHARED = {"numpy", "orjson", "torch"}
 
 
-def facts() -> dict[str, str]:
-    """Cores that may be used, system, and the versions of Python, `wrk` and the packages in this environment."""
+def facts(servers: Iterable[str]) -> dict[str, str]:
+    """Cores that may be used, system, and the versions of Python, `wrk`, this environment's packages and the peers."""
     found = {
         "cores": str(len(os.sched_getaffinity(0))),
         "system": f"{platform.system()} {platform.machine()}",
@@ -24,6 +29,9 @@ def facts() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    for server in servers:
+        if server in FOLDERS:
+            found |= {name: pin for name, pin in requirements(FOLDERS[server]).items() if name not in SHARED}
     return found
 
 

@@ -1,11 +1,26 @@
--- Posts one body, read from the file named by the first argument, and prints the run's figures as one line of JSON:
--- exact microseconds and counts, where wrk's own text rounds them to units.
+-- Posts bodies in turn, given as pairs of a path and a file, and prints the run's figures as one line of JSON: exact
+-- microseconds and counts, where wrk's own text rounds them to units.
 wrk.method = "POST"
 
-function init(args)
-   local file = assert(io.open(args[1], "rb"))
-   wrk.body = file:read("*a")
+local function read(name)
+   local file = assert(io.open(name, "rb"))
+   local body = file:read("*a")
    file:close()
+   return body
+end
+
+function init(args)
+   wrk.path, wrk.body = args[1], read(args[2])
+   if #args == 2 then return end -- wrk then builds the one request only once
+   local requests = {}
+   for place = 1, #args, 2 do
+      requests[#requests + 1] = wrk.format(nil, args[place], nil, read(args[place + 1]))
+   end
+   local last = 0
+   function request()
+      last = last % #requests + 1
+      return requests[last]
+   end
 end
 
 function done(summary, latency, requests)

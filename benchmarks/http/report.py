@@ -1,16 +1,21 @@
 """Medians, the table, and the verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
-from benchmarks.http.cases import Case
-from benchmarks.http.goals import Goal
+from benchmarks.http.cases import CASES
+from benchmarks.http.goals import BEST_PEER, Figure, Goal
 from benchmarks.http.load import Sample
 from benchmarks.http.servers import SUBJECT
+from benchmarks.peers.services import PEERS
 
-# Rounds by case name, connections and server name, in the order in which they were measured.
-Measured = Mapping[tuple[str, int, str], Sequence[Sample]]
+# Rounds by case name, connections and server name.
+Key = tuple[str, int, str]
+Measured = Mapping[Key, Sequence[Sample]]
+
+LOSSES_A_CALL = {case.name: case.losses_a_call for case in CASES}
+TITLES = {case.name: case.title for case in CASES}
 
 
 @dataclass(frozen=True)
@@ -30,58 +35,109 @@ class Medians:
         )
 
 
-def table(measured: Measured, cases: Iterable[Case]) -> str:
+def best_peer(measured: Measured, case: str, connections: int) -> str | None:
+    """The peer with the most requests a second; `None` if none was measured."""
+    keys = [(case, connections, peer.name) for peer in PEERS]
+    found = [key for key in keys if measured.get(key)]
+    return max(found, key=lambda key: Medians.of(measured[key]).requests_per_second)[2] if found else None
+
+
+def resolved(measured: Measured, figure: Figure) -> Figure | None:
+    """The figure with a peer's name for the best one; `None` if it was not measured."""
+    if figure.server == BEST_PEER:
+        name = best_peer(measured, figure.case, figure.connections)
+        figure = replace(figure, server=name or BEST_PEER)
+    return figure if measured.get((figure.case, figure.connections, figure.server)) else None
+
+
+def value(measured: Measured, figure: Figure) -> float:
+    """A resolved figure, in a second or in milliseconds."""
+    medians = Medians.of(measured[figure.case, figure.connections, figure.server])
+    if figure.kind == "losses/s":
+        return medians.requests_per_second * LOSSES_A_CALL[figure.case]
+    return {"requests/s": medians.requests_per_second, "p50": medians.p50_ms, "p99": medians.p99_ms}[figure.kind]
+
+
+def ratio(measured: Measured, goal: Goal) -> float | None:
+    """Our figure divided by the other; `None` where one of them was not measured."""
+    ours, theirs = resolved(measured, goal.ours), resolved(measured, goal.theirs)
+    return value(measured, ours) / value(measured, theirs) if ours and theirs else None
+
+
+def in_order(measured: Measured) -> list[Key]:
+    """The keys by case and connections, servers in the order in which they were measured."""
+    groups: dict[tuple[str, int], list[Key]] = {}
+    for key in measured:
+        groups.setdefault(key[:2], []).append(key)
+    return [key for group in groups.values() for key in group]
+
+
+def table(measured: Measured) -> str:
     """A GitHub table; the last two columns are Gradwire's figure divided by the row's own."""
-    titles = {case.name: case.title for case in cases}
-    lines = [
-        f"| case | connections | server | requests/s | (lowest to highest round) | p50 ms | p99 ms "
-        f"| {SUBJECT} ÷ this: requests/s | {SUBJECT} ÷ this: p50 |",
-        "|---|--:|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    for (case, connections, server), rounds in measured.items():
-        own, subject = Medians.of(rounds), Medians.of(measured[case, connections, SUBJECT])
+    batches = any(LOSSES_A_CALL[case] > 1 for case, _, _ in measured)
+    heads = ["case", "connections", "server", "requests/s", "(lowest to highest round)"]
+    heads += ["losses/s"] if batches else []
+    heads += ["p50 ms", "p99 ms", f"{SUBJECT} ÷ this: requests/s", f"{SUBJECT} ÷ this: p50"]
+    lines = [f"| {' | '.join(heads)} |", "|---|--:|---|--:|--:|" + "--:|" * (len(heads) - 5)]
+    for case, connections, server in in_order(measured):
+        rounds = measured[case, connections, server]
+        own = Medians.of(rounds)
         rates = [one.requests_per_second for one in rounds]
-        cells = [
-            titles[case],
-            str(connections),
-            server,
-            _three_digits(own.requests_per_second),
-            f"{_three_digits(min(rates))} to {_three_digits(max(rates))}",
-            _three_digits(own.p50_ms),
-            _three_digits(own.p99_ms),
-            "" if server == SUBJECT else f"{subject.requests_per_second / own.requests_per_second:.2f}",
-            "" if server == SUBJECT else f"{subject.p50_ms / own.p50_ms:.2f}",
-        ]
+        cells = [TITLES[case], str(connections), server, three_digits(own.requests_per_second)]
+        cells.append(f"{three_digits(min(rates))} to {three_digits(max(rates))}")
+        cells += [three_digits(own.requests_per_second * LOSSES_A_CALL[case])] if batches else []
+        cells += [three_digits(own.p50_ms), three_digits(own.p99_ms)]
+        ours = measured.get((case, connections, SUBJECT))
+        if server == SUBJECT or not ours:
+            cells += ["", ""]
+        else:
+            subject = Medians.of(ours)
+            cells.append(f"{subject.requests_per_second / own.requests_per_second:.2f}")
+            cells.append(f"{subject.p50_ms / own.p50_ms:.2f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def ratio(measured: Measured, goal: Goal) -> float | None:
-    """Gradwire's median divided by the other's; `None` where one of them was not measured."""
-    ours = measured.get((goal.case, goal.connections, SUBJECT))
-    theirs = measured.get((goal.case, goal.connections, goal.against))
-    if not ours or not theirs:
-        return None
-    if goal.figure == "requests/s":
-        return Medians.of(ours).requests_per_second / Medians.of(theirs).requests_per_second
-    return Medians.of(ours).p50_ms / Medians.of(theirs).p50_ms
-
-
-def verdict(measured: Measured, goals: Iterable[Goal], cases: Iterable[Case]) -> str:
-    """One line a goal."""
-    titles = {case.name: case.title for case in cases}
+def verdict(measured: Measured, goals: Iterable[Goal]) -> str:
+    """One line a goal that was measured, and how many were not."""
     lines = []
+    missing = 0
     for goal in goals:
         found = ratio(measured, goal)
-        outcome = "not measured"
-        if found is not None:
-            outcome = f"{found:.2f} times: {'met' if goal.is_met(found) else 'MISSED'}"
-        where = f"{titles[goal.case]}, {goal.connections} connection{'s' if goal.connections != 1 else ''}"
-        lines.append(f"- {where}: {goal.figure} {goal.words} {goal.against}'s: {outcome}")
+        if found is None:
+            missing += 1
+        else:
+            lines.append(f"- {_wanted(measured, goal)}: {_outcome(goal, found)}")
+    if missing:
+        lines.append(f"- not measured in this run: {missing} more")
     return "\n".join(lines)
 
 
-def _three_digits(number: float) -> str:
+def _wanted(measured: Measured, goal: Goal) -> str:
+    ours, theirs = goal.ours, goal.theirs
+    connections = f"{ours.connections} connection{'s' if ours.connections != 1 else ''}"
+    text = f"{TITLES[ours.case]}, {connections}: {ours.kind} "
+    if goal.bound is not None:
+        text += f"at {'least' if goal.is_a_rate else 'most'} {goal.bound:g} times "
+    else:
+        text += "against "
+    if ours.server == theirs.server and ours.case == theirs.case:
+        return text + f"its {theirs.kind}"
+    found = resolved(measured, theirs)
+    if theirs.server == BEST_PEER and found:
+        text += f"{BEST_PEER}'s ({found.server})"
+    else:
+        text += f"{theirs.server}'s"
+    return text if ours.case == theirs.case else text + f" in {TITLES[theirs.case]}"
+
+
+def _outcome(goal: Goal, found: float) -> str:
+    if goal.bound is None:
+        return f"{found:.2f} times"
+    return f"{found:.2f} times: {'met' if goal.is_met(found) else 'MISSED'}"
+
+
+def three_digits(number: float) -> str:
     """Three significant digits, which is more than the noise of a shared machine allows."""
     if number >= 100:
         return f"{float(f'{number:.3g}'):,.0f}"

@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.catalogue import example, summary
@@ -26,9 +25,8 @@ from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http import oip
 from service.http.batch import batch_route, serve_batch
-from service.http.body import combined
 from service.http.compute import Computing
-from service.http.content_encoding import LEAST_BYTES, LEVEL, takes_gzip
+from service.http.documents import Documents
 from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
@@ -79,22 +77,7 @@ class Gradwire(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
-        plain = AsyncExitStackMiddleware(self.router)
-        # Documents are few and seldom asked for: the framework's own compression will do.
-        compressing = GZipMiddleware(plain, minimum_size=LEAST_BYTES, compresslevel=LEVEL)
-
-        def stack(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-            # tritonclient on asyncio takes compressed documents by its headers, and cannot read them.
-            if scope.get("path", "").startswith("/v2/"):
-                return plain(scope, receive, send)
-            given = combined(scope.get("headers", [])).get(b"accept-encoding")
-            if given is not None and not takes_gzip(given):
-                # The framework's looks for the word alone: it would take `gzip;q=0` for a wish.
-                fields = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
-                scope = {**scope, "headers": fields}
-            return compressing(scope, receive, send)
-
-        return stack
+        return Documents(AsyncExitStackMiddleware(self.router), self.state.settings.compress_bytes)
 
 
 def make_engine(settings: Settings) -> Engine:

@@ -48,7 +48,7 @@ async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int
         return decoder.finish()
     body = await _whole(scope)
     if body is not None:
-        if len(body) > limit:  # in chunks, and all of them there already
+        if len(body) > limit:  # one whose length was not declared
             raise _too_large(limit)
         return body
     parts = [part async for part in _parts(receive, limit)]

@@ -66,9 +66,11 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol.flow.resume_reading()
         try:
             await self._done
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # the drain is over
+            self._view = memoryview(b"")
+            cycle.disconnected = True
             transport.close()  # amid a body there is no way back
-            raise
+            raise Lost from None
         found, self._view = self._view, memoryview(b"")
         return found
 
@@ -127,6 +129,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has gone amid the body."""
+        self._view = memoryview(b"")  # memory that else stays until cycles of objects are looked for
         self._protocol.connection_lost(exc)
         if self._done is not None and not self._done.done():
             self._done.set_exception(Lost())

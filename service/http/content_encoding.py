@@ -1,7 +1,7 @@
 """The content codings of answers: which one the caller wants, and an answer compressed with it.
 
-An answer that could have been compressed for another caller says so to caches, whether it was or not:
-`Vary: accept-encoding`.
+Where the caller's `Accept-Encoding` allows a coding, the answer says so to caches, compressed or not: `Vary:
+accept-encoding`. Documents say so to everyone; other answers are answers to POSTs, which no cache keeps.
 """
 
 from __future__ import annotations
@@ -80,11 +80,6 @@ def choose(accept_encoding: bytes | None) -> Coding | None:
     if refused:
         raise HTTPProblem(406, "Accept-Encoding allows none of zstd, gzip, deflate and identity")
     return None
-
-
-def takes_gzip(accept_encoding: bytes) -> bool:
-    """Whether that `Accept-Encoding` names gzip, and not to refuse it."""
-    return _weights(accept_encoding.decode("latin-1").lower()).get("gzip", 0.0) > 0
 
 
 def _weights(accept_encoding: str) -> dict[str, float]:

@@ -19,9 +19,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.dims import extent
 from schemas.dtype import BFLOAT16, DTYPES
-from schemas.nested import MAX_DIMS, in_words
+from schemas.nested import MAX_DIMS
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.result import LossResult
@@ -147,8 +146,14 @@ def _parse(text: bytes) -> Header:
     try:
         # The standard library's reader shows members that are named twice.
         found = json.loads(text.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        if b"\\u" in text:
+            orjson.loads(text)  # refuses half a surrogate pair: no answer could tell of such a name
+    except (json.JSONDecodeError, UnicodeDecodeError, _Twice) as error:
         raise _malformed(f"the header is no sound JSON: {error}") from None
+    except RecursionError:
+        raise _malformed("the header is nested too deep") from None
+    except ValueError:  # Python's own limit, in its own words
+        raise _malformed("the header has a number of too many digits") from None
     if type(found) is not dict:
         raise _malformed("the header is no JSON object")
     metadata = found.pop("__metadata__", {})
@@ -159,12 +164,16 @@ def _parse(text: bytes) -> Header:
     for entry in sorted(entries, key=lambda one: (one.begin, one.elements)):
         if entry.begin != end:
             fault = "overlaps the one before it" if entry.begin < end else "leaves a hole before it"
-            raise _malformed(f"tensor {in_words(entry.name)} {fault}")
+            raise _malformed(f"tensor {_shown(entry.name)} {fault}")
         end = entry.begin + entry.elements * entry.dtype.itemsize
     return Header(tuple(entries), metadata, end)
 
 
 _remembered = lru_cache(maxsize=1024)(_parse)
+
+
+class _Twice(Exception):
+    """A name that an object has twice."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,20 +182,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise ValueError(f"{in_words(name)} is there twice")
+                raise _Twice(f"{_shown(name)} is there twice")
             seen.add(name)
     return found
 
 
 def _entry(name: str, entry: Any) -> Entry:
     """One tensor of the header."""
-    where = f"tensor {in_words(name)}"
+    where = f"tensor {_shown(name)}"
     if type(entry) is not dict or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed(f"{where}: dtype, shape and data_offsets are needed, and nothing else")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if type(code) is not str or code not in TYPES:
         known = ", ".join(TYPES)
-        detail = f"dtype {in_words(code)} is not served; these are: {known}"
+        detail = f"dtype {_shown(code)} is not served; these are: {known}"
         raise InvalidRequest([Fault(pointer(name, "dtype"), detail, UNSUPPORTED)])
     if not _are_sizes(shape):
         raise _malformed(f"{where}: shape is no list of sizes")
@@ -195,18 +204,22 @@ def _entry(name: str, entry: Any) -> Entry:
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise _malformed(f"{where}: data_offsets are no two positions")
     dtype = DTYPES[TYPES[code]]
-    if extent(shape) >= 2**31:
-        # Without elements it would fit any data, and NumPy has no array of such a shape.
-        raise InvalidRequest([Fault(pointer(name, "shape"), "the shape is beyond every limit", TOO_LARGE)])
     count = math.prod(shape)
     begin, end = offsets
     if end - begin != count * dtype.itemsize:
         raise _malformed(f"{where}: data_offsets span {end - begin} bytes, the shape needs {count * dtype.itemsize}")
+    if not count and math.prod(max(size, 1) for size in shape) >= 2**31:
+        raise InvalidRequest([Fault(pointer(name, "shape"), "the shape is beyond every limit", TOO_LARGE)])
     return Entry(name, dtype, tuple(shape), begin, count)
 
 
 def _are_sizes(values: Any) -> bool:
     return type(values) is list and all(type(value) is int and 0 <= value < 2**48 for value in values)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def encode(result: LossResult) -> list[Buffer]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.e2e.test_wire import BODY, Caller, post
-from tests.serving import RunningServer, serving
+from tests.serving import RunningServer
 
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
 
@@ -63,12 +63,3 @@ def test_an_offer_in_a_head_that_comes_in_pieces_is_ignored_too(server: RunningS
             assert other.loss() == 4.0  # by now the server has read the first piece
             caller.send(request[cut:])
             assert caller.loss() == 4.0, cut
-
-
-def test_chunks_that_come_at_once_are_held_to_the_limit_too() -> None:
-    head = b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with serving(GRADWIRE_MAX_BODY_BYTES="100") as server:
-        for size, status in ((100, 200), (101, 413)):
-            with Caller(server) as caller:
-                caller.send(head + b"%x\r\n%s\r\n0\r\n\r\n" % (size, BODY.ljust(size)))
-                assert caller.answer()[0] == status

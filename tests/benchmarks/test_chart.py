@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from benchmarks.http.chart import chart
+from benchmarks.http.servers import SUBJECT
+from tests.benchmarks.made import rounds
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(text: str) -> tuple[list[str], list[float]]:
+    """The texts, and the lengths of the bars."""
+    root = ET.fromstring(text)  # noqa: S314 # our own
+    bars = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class", "").startswith("bar")]
+    return [element.text or "" for element in root.iter(f"{SVG}text")], [float(bar.attrib["width"]) for bar in bars]
+
+
+def test_bars_are_proportional_within_a_panel_and_the_echo_is_told_in_words() -> None:
+    rates = {("json-1x10", SUBJECT): (9000.0,), ("json-1x10", "naive"): (3000.0,), ("json-1x10", "echo"): (30_000.0,)}
+    texts, (ours, naive) = drawn(chart(rounds(rates)))
+    assert abs(ours - 3 * naive) < 0.2
+    assert "bare echo of the same bytes: 30,000" in texts
+    assert {"1x10 JSON", SUBJECT, "9,000", "naive", "3,000"} <= set(texts)
+
+
+def test_binary_panels_show_what_the_naive_services_do_in_json() -> None:
+    rates = {("binary-32x1000", SUBJECT): (4000.0,), ("json-32x1000", "naive"): (20.0,)}
+    texts, bars = drawn(chart(rounds(rates)))
+    assert "naive, JSON" in texts
+    assert min(bars) >= 1  # a bar that would vanish is still seen
