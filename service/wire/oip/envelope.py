@@ -158,7 +158,7 @@ def _input(at: int, entry: Any, end: int, cls: type[LossRequest], faults: list[F
 def _no_input(cls: type[LossRequest], name: str) -> str:
     if name in options(cls):
         return f"{name} is an option: give it among the parameters"
-    return f"{cls.name} has no input {in_words(name)}; its inputs are {', '.join(fields(cls))}"
+    return f"{cls.name} has no input {_shown(name)}; its inputs are {', '.join(fields(cls))}"
 
 
 def _name(entry: dict[str, Any], where: str, faults: list[Fault]) -> str | None:
@@ -176,7 +176,7 @@ def _dtype(entry: dict[str, Any], where: str, faults: list[Fault]) -> np.dtype |
         return None
     dtype = DATATYPES.get(name) if type(name) is str else None
     if dtype is None:
-        detail = f"{in_words(name)} is not served; these are: {', '.join(DATATYPES)}"
+        detail = f"{_shown(name)} is not served; these are: {', '.join(DATATYPES)}"
         faults.append(Fault(f"{where}/datatype", detail, UNSUPPORTED))
     return dtype
 
@@ -216,9 +216,14 @@ def _outputs(document: dict[str, Any], cls: type[LossRequest], binary: bool, fau
             continue
         if not is_output(cls, name):
             known = ", ".join(outputs(cls))
-            faults.append(Fault(f"{where}/name", f"{cls.name} has no output {in_words(name)}; its outputs are {known}"))
+            faults.append(Fault(f"{where}/name", f"{cls.name} has no output {_shown(name)}; its outputs are {known}"))
         elif name in found:
             faults.append(Fault(f"{where}/name", f"{name} is named twice"))
         else:
             found[name] = Output(at, name, as_binary)
     return tuple(found.values())
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if type(value) is str else in_words(value)  # which writes out no list, however deep
+    return text if len(text) <= 60 else text[:57] + "..."
