@@ -94,7 +94,7 @@ lock: ## Renew constraints.txt with Python 3.11; TORCH=2.14.0 moves torch
 	$(PYTHON) -c 'import json, sys; \
 	found = [i["metadata"] for i in json.load(open(sys.argv[1]))["install"]]; \
 	pins = {f["name"].lower().replace("_", "-"): f["version"].split("+")[0] for f in found}; \
-	print(*(f"{n}=={v}" for n, v in sorted(pins.items()) if n != "gradwire" and not n.startswith(("nvidia-", "cuda-", "triton"))), sep="\n")' \
+	print(*(f"{n}=={v}" for n, v in sorted(pins.items()) if n not in ("gradwire", "triton") and not n.startswith(("nvidia-", "cuda-"))), sep="\n")' \
 	  "$$work/report.json" >>"$$work/lock"; \
 	cat "$$work/lock" >$(CONSTRAINTS)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -130,8 +131,8 @@ def test_other_floating_types_come_back_as_they_went(client: Any, dtype: Any, bi
 
 
 def test_bfloat16_comes_back_as_it_went(client: Any) -> None:
-    values = np.array([1.5, 3.0], np.float32)
-    tensors = [given("input", values, datatype="BF16"), given("target", values * 0, datatype="BF16")]
+    values = np.array([1.5, 3.0], ml_dtypes.bfloat16)
+    tensors = [given("input", values, datatype="BF16"), given("target", np.zeros_like(values), datatype="BF16")]
     for binary in (True, False):
         outputs = [triton.InferRequestedOutput("gradients.input", binary_data=binary)]
         result = client.infer("mse_loss", tensors, outputs=outputs, parameters={"reduction": "none"})
