@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         description="Elements (inputs, weights, targets and losses together) that are taken from the queue at once.",
     )
     inline_elements: int = Field(
-        4096,
+        40_960,
         ge=0,
         description="On the CPU, requests of at most this many elements are computed on the event loop, those of one "
         "turn together, instead of on the worker; 0 sends all to the worker.",

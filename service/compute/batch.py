@@ -44,6 +44,8 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
         lambda dtype: reduce.host_scale(stacked, dtype),
         device,
     )
+    if len(batch) == 1 and _plain(first, run.terms):
+        return [_answer(first, stacked, run, device)]
     return _answers(batch, stacked, run, device)
 
 
@@ -82,10 +84,15 @@ def evaluate(
     tensors = dict(zip(arrays, uploaded, strict=True))
     if formula.products:
         tensors = {name: aligned(tensor) for name, tensor in tensors.items()}
-    for name in wanted:
-        tensors[name].requires_grad_()
-    with torch.set_grad_enabled(bool(wanted)):
-        terms = formula.function(first, tensors)
+    terms = None
+    kernels = formula.kernels
+    if kernels is not None and len(wanted) == 1 and wanted[0] == "input":
+        terms = kernels(first, tensors)
+    if terms is None:
+        for name in wanted:
+            tensors[name].requires_grad_()
+        with torch.set_grad_enabled(bool(wanted)):
+            terms = formula.function(first, tensors)
     _hold_to_contract(first, terms, values)
     return Evaluated(terms, {name: tensors[name] for name in wanted}, scale)
 
@@ -95,6 +102,37 @@ def _wanted(batch: Sequence[LossRequest]) -> Sequence[str]:
     if len(batch) == 1:
         return batch[0].checked.gradients
     return list(dict.fromkeys(name for request in batch for name in request.checked.gradients))
+
+
+def _plain(request: LossRequest, terms: Terms) -> bool:
+    """Whether the answer is a reduced loss over a divisor known beforehand, and gradients of their tensors' own size."""
+    checked = request.checked
+    return (
+        checked.reduction != "none"
+        and terms.shares is None
+        and terms.sizes is None
+        and not terms.extras
+        and not checked.layout.spread
+    )
+
+
+def _answer(request: LossRequest, stacked: Stack, run: Evaluated, device: Device) -> LossResult:
+    """What `_answers` gives for one plain request, with none of what several need."""
+    terms, inputs, scale = run
+    segments = stacked.segments
+    checked = request.checked
+    total = reduce.totals(terms.values, segments)
+    gradients = backward(terms, inputs, scale, segments, total, None) if inputs else {}
+    host_total, *arrays = device.download([total, *gradients.values()])
+    reduced, divisor = host_total.item(), checked.divisor
+    if checked.reduction in MEANS:
+        reduced = reduce.quotient(
+            reduced, checked.count if divisor is None else divisor, checked.count, request.on_empty
+        )
+    dtype = FLOATING[checked.dtype]
+    segment = segments[0]
+    own = {name: _cut(array, name, segment, request) for name, array in zip(gradients, arrays, strict=True)}
+    return _result(checked, typed(np.array(reduced), dtype)[()], own, divisor, {})
 
 
 def _answers(

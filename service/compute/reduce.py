@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas.check import MEANS
+from schemas.check import MEANS, Checked
 from service.compute.stack import Segment, Stack
 from service.losses import Terms
 
@@ -38,10 +38,13 @@ def slices(values: Tensor, segments: Sequence[Segment]) -> list[Tensor]:
 
 def totals(values: Tensor, segments: Sequence[Segment]) -> Tensor:
     """The sum of every segment, in the accumulator's type."""
-    values = values.detach()
+    values = values.detach() if values.requires_grad else values
     kind = accumulator(values.dtype)
-    if values.numel() == len(segments):
-        return values.reshape(-1).to(kind)  # one value each: its own sum
+    if values.numel() == len(segments):  # one value each: its own sum
+        flat = values if values.dim() == 1 else values.reshape(-1)
+        return flat if flat.dtype == kind else flat.to(kind)
+    if len(segments) == 1 and (not values.dim() or len(values) == segments[0].stop):
+        return values.sum(dtype=kind).reshape(1)
     sums = [own.reshape(()).to(kind) if own.numel() == 1 else own.sum(dtype=kind) for own in slices(values, segments)]
     return sums[0].reshape(1) if len(sums) == 1 else torch.stack(sums)
 
@@ -51,22 +54,32 @@ def host_scale(stack: Stack, dtype: np.dtype) -> NDArray[Any]:
 
     Shape as the values; 0 in the padding, and where a mean has nothing that contributes.
     """
+    segments = stack.segments
+    first = segments[0]
+    if first.checked.reduction != "none" and stack.values == (first.stop,) and dtype in (np.float32, np.float64):
+        return np.full(stack.values, _start(first.checked), dtype)  # one segment without padding
     scale = np.zeros(stack.values, np.float64)
-    for segment in stack.segments:
+    for segment in segments:
         checked = segment.checked
         cotangent = checked.cotangent
         if checked.reduction == "none":
             view = part(scale, segment)
             view[...] = 1.0 if cotangent is None else cotangent.reshape(view.shape)
             continue
-        given = 1.0 if cotangent is None else float(cotangent)
-        if checked.reduction in MEANS:
-            given = given / checked.divisor if checked.count and checked.divisor else 0.0
+        given = _start(checked)
         if scale.ndim:
             scale[segment.start : segment.stop] = given
         else:
             scale[...] = given
     return rounded(scale, dtype)
+
+
+def _start(checked: Checked) -> float:
+    """What a reduced loss's gradient starts from, for each of its values."""
+    given = 1.0 if checked.cotangent is None else float(checked.cotangent)
+    if checked.reduction not in MEANS:
+        return given
+    return given / checked.divisor if checked.count and checked.divisor else 0.0
 
 
 def rounded(scale: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:

@@ -77,8 +77,20 @@ def _elements(batch: Sequence[LossRequest]) -> Stack:
     return Stack(arrays, segments, (stop,))
 
 
+def _rows_alone(checked: Checked) -> Stack | None:
+    """A request whose tensors are rows already, as they are: what `_rows` would make of it."""
+    layout = checked.layout
+    rows = layout.rows
+    for name, shape in layout.trailing:
+        if name not in layout.shared and layout.shapes[name] != (rows, *shape):
+            return None
+    return Stack(checked.tensors, [Segment(checked, 0, rows)], (rows, *layout.inner))
+
+
 def _rows(batch: Sequence[LossRequest], pads: bool) -> Stack:
     first = batch[0].checked
+    if len(batch) == 1 and not pads and (alone := _rows_alone(first)):
+        return alone
     shared = first.layout.shared
     trailing = dict(first.layout.trailing)
     lead = next(name for name in first.tensors if name not in shared)

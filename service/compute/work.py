@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
+from typing import cast, overload
 
 from schemas.bundle import Bundle, BundleResult
 from schemas.request import LossRequest
@@ -32,4 +32,4 @@ def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
     first = batch[0]
     if isinstance(first, Bundle):
         return [compute_bundle(first, device)]
-    return batches.compute([one for one in batch if not isinstance(one, Bundle)], device)
+    return batches.compute(cast(Sequence[LossRequest], batch), device)  # a bundle is always alone

@@ -3,7 +3,7 @@
 There is no timer: a batch is whatever gathered while the last one ran, so an idle engine adds no wait. What is taken at
 once is capped by elements. Entries whose caller has gone are dropped before they are computed.
 
-On the CPU, tiny requests do without the worker: those that came in one turn of the event loop are computed together at
+On the CPU, small requests do without the worker: those that came in one turn of the event loop are computed together at
 its end. Handing them to a thread and back would take longer than computing them (docs/adr/0003-tiny-batches-inline.md).
 """
 
@@ -26,7 +26,7 @@ from service.engine.base import EngineStopped, Outcome
 
 log = logging.getLogger("gradwire.engine")
 
-INLINE_TURN_ELEMENTS = 1 << 16
+INLINE_TURN_ELEMENTS = 1 << 19
 """Elements that one turn of the loop computes itself at most; what comes beyond them goes to the worker."""
 
 HAND_OVER_AFTER = 0.001

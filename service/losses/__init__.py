@@ -2,6 +2,7 @@
 
 from service.losses import (
     classification,
+    direct,
     embedding,
     multilabel,
     probability,
@@ -18,6 +19,7 @@ __all__ = [
     "Tensors",
     "Terms",
     "classification",
+    "direct",
     "embedding",
     "multilabel",
     "probability",

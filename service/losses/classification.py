@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 
 from schemas.losses.classification import NLL, CrossEntropy, MultiMargin, SoftMargin
-from service.losses import direct
 from service.losses.formula import Tensors, Terms, register
 
 
@@ -21,21 +20,12 @@ def class_shares(t: Tensors, ignore_index: int) -> torch.Tensor | None:
 
 @register(NLL)
 def _(r: NLL, t: Tensors) -> Terms:
-    if t["input"].dim() == 2 and direct.wanted(t):
-        terms = direct.nll(t, r.ignore_index)
-        terms.shares = class_shares(t, r.ignore_index)
-        return terms
     values = F.nll_loss(t["input"], t["target"], t.get("weight"), ignore_index=r.ignore_index, reduction="none")
     return Terms(values, shares=class_shares(t, r.ignore_index))
 
 
 @register(CrossEntropy)
 def _(r: CrossEntropy, t: Tensors) -> Terms:
-    indices = not t["target"].is_floating_point()
-    if t["input"].dim() == 2 and indices and not r.label_smoothing and direct.wanted(t):
-        terms = direct.cross_entropy(t, r.ignore_index)
-        terms.shares = class_shares(t, r.ignore_index)
-        return terms
     values = F.cross_entropy(
         t["input"],
         t["target"],

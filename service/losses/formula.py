@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +31,7 @@ class Terms:
 
 
 Function = Callable[[Any, Tensors], Terms]
+Kernels = Callable[[Any, Tensors], Terms | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,15 @@ class Formula:
     `half`: they know float16 and bfloat16 on every device; else those are computed in float32 and rounded.
     `pads`: the rows hold element-wise exp, log or pow, whose last bit changes with the position in the buffer.
     `products`: it multiplies matrices, whose last bits change with where their memory begins.
+    `kernels`: the function again with `Terms.backward`, for a gradient in `input` alone; it answers `None` for what it
+    does not cover.
     """
 
     function: Function
     half: bool = True
     pads: bool = False
     products: bool = False
+    kernels: Kernels | None = None
 
 
 FORMULAS: dict[type[LossRequest], Formula] = {}
@@ -58,6 +62,16 @@ def register(
 
     def accept(function: Function) -> Function:
         FORMULAS[cls] = Formula(function, half, pads, products)
+        return function
+
+    return accept
+
+
+def with_kernels(cls: type[LossRequest]) -> Callable[[Kernels], Kernels]:
+    """Make the decorated function the kernels of this class's formula; nothing that it is given records a graph."""
+
+    def accept(function: Kernels) -> Kernels:
+        FORMULAS[cls] = replace(FORMULAS[cls], kernels=function)
         return function
 
     return accept

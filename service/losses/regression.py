@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from schemas.losses.regression import L1, MSE, GaussianNLL, Huber, PoissonNLL, SmoothL1
-from service.losses import direct
 from service.losses.formula import Tensors, Terms, register
 
 
@@ -23,22 +22,16 @@ def _(_r: L1, t: Tensors) -> Terms:
 def _(_r: MSE, t: Tensors) -> Terms:
     if "weight" in t:
         return Terms(torch.pow(t["input"] - t["target"], 2) * t["weight"], shares=t["weight"])
-    if direct.wanted(t):
-        return direct.mse(t)
     return Terms(F.mse_loss(t["input"], t["target"], reduction="none"))
 
 
 @register(SmoothL1)
 def _(r: SmoothL1, t: Tensors) -> Terms:
-    if r.beta and direct.wanted(t):  # with 0 it is the absolute error, whose gradient at 0 is another
-        return direct.smooth_l1(t, r.beta)
     return Terms(F.smooth_l1_loss(t["input"], t["target"], beta=r.beta, reduction="none"))
 
 
 @register(Huber)
 def _(r: Huber, t: Tensors) -> Terms:
-    if "weight" not in t and direct.wanted(t):
-        return direct.huber(t, r.delta)
     values = F.huber_loss(t["input"], t["target"], delta=r.delta, reduction="none")
     return Terms(values * t["weight"] if "weight" in t else values)
 

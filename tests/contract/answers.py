@@ -79,7 +79,7 @@ def raising(formula: Formula) -> Formula:
             raise Culprit
         return formula.function(request, tensors)
 
-    return replace(formula, function=function)
+    return replace(formula, function=function, kernels=None)
 
 
 @contextmanager
