@@ -105,7 +105,7 @@ def _wanted(batch: Sequence[LossRequest]) -> Sequence[str]:
 
 
 def _plain(request: LossRequest, terms: Terms) -> bool:
-    """Whether the answer is a reduced loss over a divisor known beforehand, and gradients of their tensors' own size."""
+    """Whether the answer is a reduced loss over a divisor known beforehand, and nothing was broadcast."""
     checked = request.checked
     return (
         checked.reduction != "none"
@@ -126,9 +126,7 @@ def _answer(request: LossRequest, stacked: Stack, run: Evaluated, device: Device
     host_total, *arrays = device.download([total, *gradients.values()])
     reduced, divisor = host_total.item(), checked.divisor
     if checked.reduction in MEANS:
-        reduced = reduce.quotient(
-            reduced, checked.count if divisor is None else divisor, checked.count, request.on_empty
-        )
+        reduced = reduce.quotient(reduced, divisor or 0, checked.count, request.on_empty)
     dtype = FLOATING[checked.dtype]
     segment = segments[0]
     own = {name: _cut(array, name, segment, request) for name, array in zip(gradients, arrays, strict=True)}

@@ -23,10 +23,10 @@ def _kernel(name: str) -> Any:
     return getattr(torch.ops.aten, name).default._op  # noqa: SLF001
 
 
-_LOG_SOFTMAX: Final = torch._log_softmax  # type: ignore[attr-defined]  # noqa: SLF001 - what log_softmax calls
+_LOG_SOFTMAX: Final = torch._log_softmax  # noqa: SLF001 - what log_softmax calls
 _NLL: Final = _kernel("nll_loss_forward")
 _NLL_BACKWARD: Final = _kernel("nll_loss_backward")
-_LOG_SOFTMAX_BACKWARD: Final = torch._log_softmax_backward_data  # type: ignore[attr-defined]  # noqa: SLF001
+_LOG_SOFTMAX_BACKWARD: Final = torch._log_softmax_backward_data  # noqa: SLF001
 _MSE_BACKWARD: Final = _kernel("mse_loss_backward")
 _SMOOTH_L1_BACKWARD: Final = _kernel("smooth_l1_loss_backward")
 _HUBER_BACKWARD: Final = _kernel("huber_loss_backward")
@@ -40,7 +40,7 @@ def _(r: CrossEntropy, t: Tensors) -> Terms | None:
     logits, target, weight, ignored = t["input"], t["target"], t.get("weight"), r.ignore_index
     if logits.dim() != 2 or target.is_floating_point() or r.label_smoothing:
         return None
-    log_probs = _LOG_SOFTMAX(logits, 1, False)  # noqa: FBT003 - positional in torch: no half to float
+    log_probs = _LOG_SOFTMAX(logits, 1, False)  # no half to float
     values, total = _NLL(log_probs, target, weight, _NONE, ignored)
 
     def backward(scale: Tensor) -> Tensors:
