@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.oip_tensors import COTANGENT, GRADIENT, fields, options, outputs, shape
 from schemas.request import ABSENT, LossRequest
@@ -22,8 +22,12 @@ DATATYPE = (
 class InferenceInput(BaseModel):
     """A tensor of a loss."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str = Field(description="Its name: `input`, `target`, `cotangent`, `tail.0.output`.", examples=["input"])
-    shape: list[int] = Field(description="Its sizes; empty for a 0-d tensor.", examples=[[2, 3]])
+    shape: list[Annotated[int, Field(ge=0)]] = Field(
+        description="Its sizes; empty for a 0-d tensor.", examples=[[2, 3]]
+    )
     datatype: str = Field(description=DATATYPE, examples=["FP32"])
     parameters: dict[str, Any] = Field(
         ABSENT, description="`binary_data_size`: the bytes of its data behind the JSON, in place of `data`."
@@ -37,6 +41,8 @@ class InferenceInput(BaseModel):
 class InferenceOutput(BaseModel):
     """An output that is asked for."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str = Field(
         description="`loss`, `gradients.` with a tensor's name, or what the loss answers beside them.",
         examples=["gradients.input"],
@@ -48,6 +54,8 @@ class InferenceOutput(BaseModel):
 
 class InferenceRequest(BaseModel):
     """A loss's tensors and options."""
+
+    model_config = ConfigDict(extra="forbid")
 
     id: str = Field(ABSENT, description="Answered as it is.")
     parameters: dict[str, Any] = Field(

@@ -151,7 +151,7 @@ async def model_statistics(request: Request, cls: Asked) -> Any:
     operation_id="repository_index",
     summary="Every loss as a model",
     response_model=list[ModelIndex],
-    responses={status: PROBLEMS[status] for status in (400, 413, 415, 422)},
+    responses={status: PROBLEMS[status] for status in (400, 408, 413, 415, 422)},
     openapi_extra={
         "requestBody": {
             "content": {
@@ -161,6 +161,7 @@ async def model_statistics(request: Request, cls: Asked) -> Any:
                         "properties": {
                             "ready": {"type": "boolean", "description": "Only what is ready, as all losses are."}
                         },
+                        "additionalProperties": False,
                     },
                     "example": {"ready": True},
                 }

@@ -22,6 +22,9 @@ safetensors; the answer's form follows `Accept`, and is the request's own if tha
 `Accept-Encoding` may be gzip, deflate or zstd. `GET /v1/losses` is the catalogue. Every error is a problem
 document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
 `Server-Timing`.
+
+Beside what an operation lists, any path may answer as HTTP itself has it: 404 (nothing is there), 405 (with `Allow`), 411,
+414, 417, 431, 501, and 400 to what is no HTTP.
 """
 
 BINARY_REQUEST = (
@@ -43,18 +46,26 @@ BINARY_RESULTS = (
 
 _WHEN = {
     400: "The body is no JSON object, nested too deep, no sound safetensors, or its compression is broken.",
+    401: "No API key, or an unknown one, where keys are required.",
+    403: "The API key does not allow this operation.",
     406: "`Accept` or `Accept-Encoding` allows no form that the answer could have.",
+    408: "The body did not come in time.",
     413: "The body or its elements are beyond the limits.",
     415: "A `Content-Type`, `Content-Encoding` or tensor dtype that is not served.",
     422: "Well-formed but invalid: `errors` lists every fault.",
+    429: "Over the caller's quota, or more requests in flight than the service takes.",
     500: "An internal error.",
     503: "The service is stopping or not ready.",
+    504: "The deadline passed: the caller's own, or the service's.",
 }
 _EXAMPLES = {
     400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
+    401: problem(401, "an API key is required", "/v1/loss"),
+    403: problem(403, "the key does not allow this", "/v1/loss"),
     406: problem(
         406, "the answer is application/json or application/vnd.safetensors, which Accept does not allow", "/v1/loss"
     ),
+    408: problem(408, "the body did not come in time", "/v1/loss"),
     413: problem(413, "the body is larger than 67108864 bytes", "/v1/loss"),
     415: problem(
         415, "Content-Type text/plain is not served; send application/json or application/vnd.safetensors", "/v1/loss"
@@ -65,8 +76,10 @@ _EXAMPLES = {
         "/v1/loss",
         [{"pointer": "/target/1", "detail": "class index 7 is outside [0, 3)"}],
     ),
+    429: problem(429, "too many requests are in flight; ask again later", "/v1/loss"),
     500: problem(500, "an internal error; the log has it under this request's id", "/v1/loss"),
     503: problem(503, "the service is stopping or not ready", "/v1/loss"),
+    504: problem(504, "the deadline passed", "/v1/loss"),
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -79,6 +92,20 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         },
     }
     for status, when in _WHEN.items()
+}
+_ANYWHERE = (401, 403, 406, 429, 500, 503)
+"""What every operation may answer; the probes for health need no key and have no quota."""
+_PROBES = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+_HEADERS: dict[str, dict[str, Any]] = {
+    "RequestID": {
+        "description": "The request's id: the caller's own `X-Request-ID` where that can be one, else a new one.",
+        "schema": {"type": "string"},
+    },
+    "ServerTiming": {
+        "description": "Milliseconds that the steps took: `decode`, `queue`, `compute`, `encode`, or the `total`.",
+        "schema": {"type": "string"},
+    },
+    "RetryAfter": {"description": "Seconds after which to ask again.", "schema": {"type": "integer", "minimum": 0}},
 }
 # A family is described by the module that it is named after.
 _FAMILIES = {cls.about.family: f"schemas.losses.{cls.about.family}" for cls in LOSSES.values()}
@@ -113,12 +140,10 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(unused, None)
     told = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update({**told.pop("$defs"), "Problem": told})
-    for path in document["paths"].values():
-        for operation in path.values():
-            # FastAPI's own 422, which this service never answers.
-            invalid = operation["responses"].get("422")
-            if invalid and "application/problem+json" not in invalid["content"]:
-                del operation["responses"]["422"]
+    document["components"]["headers"] = _HEADERS
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            operation["responses"] = _complete(path, operation["responses"])
     loss = document["paths"]["/v1/loss"]["post"]["requestBody"]["content"]["application/json"]
     # There the discriminator must be given; a loss's own operation does without it. A component has a name of its own
     # in generated clients.
@@ -131,6 +156,26 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
             _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
     _double(schemas)
     return document
+
+
+def _complete(path: str, responses: dict[str, Any]) -> dict[str, Any]:
+    """An operation's responses: those that it tells of and those of every operation, with their headers."""
+    # FastAPI's own 422, which this service never answers.
+    if "422" in responses and "application/problem+json" not in responses["422"]["content"]:
+        del responses["422"]
+    for status in _ANYWHERE:
+        # Where Triton's client reads, no coding is refused; a probe is answered whoever asks.
+        known = status in (406, 500) if path in _PROBES else True
+        if known and not (status == 406 and path.startswith("/v2")):
+            responses.setdefault(str(status), PROBLEMS[status])
+    found = {}
+    for status, response in sorted(responses.items()):
+        headers = {"X-Request-ID": "RequestID", "Server-Timing": "ServerTiming"}
+        if status in ("429", "503"):
+            headers["Retry-After"] = "RetryAfter"
+        told = {name: {"$ref": f"#/components/headers/{component}"} for name, component in headers.items()}
+        found[status] = {**response, "headers": told}
+    return found
 
 
 def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:

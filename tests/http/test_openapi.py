@@ -113,7 +113,30 @@ def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", ["/v1/loss", "/v1/losses/mse_loss"])
 def test_a_computing_operation_tells_its_errors(document: dict[str, Any], path: str) -> None:
     told = set(document["paths"][path]["post"]["responses"])
-    assert told >= {"200", "400", "406", "413", "415", "422", "500", "503"}
+    assert told == {
+        *("200", "400", "401", "403", "406", "408", "413", "415", "422", "429", "500", "503", "504"),
+    }
+
+
+def test_every_operation_tells_what_all_may_answer(document: dict[str, Any]) -> None:
+    for path, _, operation in operations(document):
+        told = set(operation["responses"])
+        assert "500" in told
+        if not path.startswith("/v2"):
+            assert "406" in told, path
+        if path not in {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}:
+            assert told >= {"401", "403", "429", "503"}, path
+
+
+def test_every_answer_tells_of_its_headers(document: dict[str, Any], client: InProcess) -> None:
+    known = document["components"]["headers"]
+    for path, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            named = {"X-Request-ID", "Server-Timing"} | ({"Retry-After"} if status in {"429", "503"} else set())
+            assert set(response["headers"]) == named, (path, status)
+            assert {one["$ref"].rpartition("/")[2] for one in response["headers"].values()} <= set(known)
+    for path in ("/livez", "/v1/losses", "/v2/models/mse_loss", "/nowhere"):
+        assert client.get(path).headers.keys() >= {"x-request-id", "server-timing"}
 
 
 def test_json_is_the_first_form_of_every_body_and_answer(document: dict[str, Any]) -> None:
