@@ -23,8 +23,8 @@ safetensors; the answer's form follows `Accept`, and is the request's own if tha
 document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
 `Server-Timing`.
 
-Beside what an operation lists, any path may answer as HTTP itself has it: 404 (nothing is there), 405 (with `Allow`), 411,
-414, 417, 431, 501, and 400 to what is no HTTP.
+Beside what an operation lists, any path may answer as HTTP itself has it: 404 (nothing is there), 405 (with `Allow`),
+411, 414, 417, 431, 501, and 400 to what is no HTTP.
 """
 
 BINARY_REQUEST = (

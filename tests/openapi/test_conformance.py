@@ -1,7 +1,7 @@
 """The service does what its OpenAPI document says, and nothing else: schemathesis tries every operation.
 
-It makes requests that the schemas allow and ones that they do not, other methods, other media types and missing parts, and
-holds each answer to the document: status, media type, headers, schema. What it is let off is in schemathesis.toml.
+It makes requests that the schemas allow and ones that they do not, other methods, other media types and missing parts,
+and holds each answer to the document: status, media type, headers, schema. What it is let off is in schemathesis.toml.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
 
 from tests.serving import RunningServer
 
@@ -26,4 +28,6 @@ def test_every_operation_does_as_the_document_says(server: RunningServer) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Selected: 40/40\n  Tested: 40\n" in done.stdout, done.stdout
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    operations = sum(len(item) for item in document["paths"].values())
+    assert f"Tested: {operations}\n" in done.stdout, done.stdout
