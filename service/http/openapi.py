@@ -169,12 +169,12 @@ def _complete(path: str, responses: dict[str, Any]) -> dict[str, Any]:
         if known and not (status == 406 and path.startswith("/v2")):
             responses.setdefault(str(status), PROBLEMS[status])
     found = {}
-    for status, response in sorted(responses.items()):
+    for code, response in sorted(responses.items()):
         headers = {"X-Request-ID": "RequestID", "Server-Timing": "ServerTiming"}
-        if status in ("429", "503"):
+        if code in ("429", "503"):
             headers["Retry-After"] = "RetryAfter"
         told = {name: {"$ref": f"#/components/headers/{component}"} for name, component in headers.items()}
-        found[status] = {**response, "headers": told}
+        found[code] = {**response, "headers": told}
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from schemas.losses import LOSSES
-from tests.binary import MEDIA_TYPE, pack
+from tests.binary import MEDIA_TYPE, Array, pack
 from tests.e2e.test_wire import Caller, post
 from tests.examples import arrays_of
 from tests.serving import RunningServer
@@ -32,7 +32,10 @@ def good() -> list[bytes]:
             as_lists = {name: array.tolist() for name, array in tensors.items()}
             found.append(post(json.dumps({**members, **as_lists}).encode()))
     for rows in (7, 64):
-        rows_of = {"input": rng.normal(size=(rows, 500)).astype(np.float32), "target": rng.integers(0, 500, rows)}
+        rows_of: dict[str, Array] = {
+            "input": rng.normal(size=(rows, 500)).astype(np.float32),
+            "target": rng.integers(0, 500, rows),
+        }
         found.append(post(pack(rows_of, loss="cross_entropy", label_smoothing=0.1), BINARY))
         found.append(
             post(json.dumps({"loss": "cross_entropy", **{k: v.tolist() for k, v in rows_of.items()}}).encode())

@@ -1,0 +1,1 @@
+"""Overload and long runs: what the two scripts beside this package share."""
