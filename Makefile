@@ -82,6 +82,13 @@ format: install-dev ## Format, and fix what can be fixed by rule
 bench: install ## Measure against naive services, a bare echo and peers; BENCH="--help" tells more
 	$(BIN)/python -m benchmarks.http $(BENCH)
 
+.PHONY: audit
+audit: ## Look for known vulnerabilities in what constraints.txt pins (asks the network)
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	$(PYTHON) -m venv "$$work/venv"; \
+	env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT "$$work/venv/bin/python" -m pip install -q pip-audit; \
+	"$$work/venv/bin/pip-audit" --strict --disable-pip --no-deps -r $(CONSTRAINTS)
+
 .PHONY: lock
 lock: ## Renew constraints.txt with Python 3.11; TORCH=2.14.0 moves torch
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo 'Lock with Python 3.11' >&2; exit 1; }
