@@ -42,8 +42,8 @@ def cross_entropy(rows: int, classes: int) -> bytes:
 
 
 def long_work() -> bytes:
-    """A request that takes the worker some tenths of a second, in a body of 2 MB."""
-    frames, batch, length = 1000, 16, 200
+    """A request that takes the worker some tenths of a second, in a body of 400 KB."""
+    frames, batch, length = 400, 8, 100
     rng = np.random.default_rng(2)
     tensors: dict[str, NDArray[np.generic]] = {
         "log_probs": np.log(rng.dirichlet(np.ones(30), (frames, batch))).astype(np.float32),

@@ -35,14 +35,14 @@ UNDECLARED = {"pysimdjson": "MIT"}
 
 def licence(found: Distribution) -> str:
     """An SPDX expression."""
-    told = found.metadata.get("License-Expression")
-    if told:
-        return CLASSIFIED.get(told, told)
     lines = found.metadata.get_all("Classifier") or []
     classified = [line.rpartition(" :: ")[2] for line in lines if line.startswith("License ::")]
-    if classified:
-        return " AND ".join(CLASSIFIED.get(name, name) for name in classified if name not in APPROVED)
-    return UNDECLARED.get(found.metadata["Name"], str(found.metadata.get("License")))
+    told = [found.metadata.get("License-Expression")]
+    if told == [None]:
+        told = [name for name in classified if name not in APPROVED]
+    if not told:
+        told = [UNDECLARED.get(found.metadata["Name"], found.metadata.get("License"))]
+    return " AND ".join(CLASSIFIED.get(str(name), str(name)) for name in told)
 
 
 def allowed(expression: str) -> bool:
