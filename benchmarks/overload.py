@@ -56,7 +56,7 @@ def long_work() -> bytes:
 
 MIDDLE = cross_entropy(32, 1000)
 LARGE = cross_entropy(64, 32000)
-LEFT = post(json.dumps({"loss": "mse_loss", "input": [0.5] * 5000, "target": [0.25] * 5000}).encode())
+LEFT = post(json.dumps({"loss": "mse_loss", "input": [0.5] * 25_000, "target": [0.25] * 25_000}).encode())
 """Larger than what is computed on the event loop: it waits for the worker."""
 
 
