@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from service.compute import Work
 from service.engine import TooLargeForDevice
 from service.engine.base import Engine
+from service.http.ending import EXIT_CODE
 from service.http.problems import render
 from service.http.readiness import Readiness
 from service.settings import Settings
@@ -67,6 +69,23 @@ def test_no_room_on_the_device_is_503_and_never_room_413() -> None:
     status, headers, _ = render(TooLargeForDevice(never=True), "/v1/loss")
     assert status == 413
     assert "retry-after" not in headers
+
+
+def test_a_lost_device_is_503_for_all_until_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("service.http.ending.os._exit", ended.append)
+    monkeypatch.setattr("service.http.ending.LAST_ANSWERS", 0.0)
+    engine = Faulty(raising(torch.AcceleratorError("CUDA error: device-side assert triggered")))
+    with InProcess(QUIET, engine) as made:
+        assert made.get("/readyz").status_code == 200
+        engine.device.lost = True
+        problem_of(made.post(BODY), 503)
+        problem_of(made.post(BODY.replace(b"13", b"3")), 503)
+        response = made.get("/readyz")
+        assert response.headers["retry-after"].isdigit()
+        problem_of(response, 503)
+        assert made.get("/livez").status_code == 200
+    assert ended == [EXIT_CODE]
 
 
 def test_a_probe_is_shared_and_believed_for_a_while() -> None:
