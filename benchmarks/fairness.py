@@ -93,9 +93,9 @@ def main() -> None:
                 p50, p99 = np.percentile(times, [50, 99])
                 rate = len(times) / options.seconds
                 rows.setdefault((shape, " + ".join(case)), []).append((float(p50), float(p99), rate))
-    for (shape, case), measured in rows.items():
+    for (shape, beside), measured in rows.items():
         p50, p99, rate = (statistics.median(column) for column in zip(*measured, strict=True))
-        print(f"{case:20} {shape:9} p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  {rate:7.1f} a second")
+        print(f"{beside:20} {shape:9} p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  {rate:7.1f} a second")
 
 
 if __name__ == "__main__":
