@@ -60,6 +60,21 @@ class Settings(BaseSettings):
         ge=0,
         description="Bodies and answers of at least this many bytes are decoded and encoded beside the event loop.",
     )
+    default_timeout_ms: int = Field(
+        60_000,
+        ge=0,
+        description="How long an answer may take from the arrival of the request's head, in milliseconds, where the "
+        "caller does not say (504 afterwards); 0: as long as it takes.",
+    )
+    max_timeout_ms: int = Field(
+        600_000, ge=1, description="The longest time that a caller may ask for, in milliseconds; more counts as this."
+    )
+    worker_stall_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How long a batch of up to 16 Mi elements may be computed before its worker counts as hung and is "
+        "replaced, in seconds; larger ones have more in proportion.",
+    )
     probe_seconds: float = Field(
         5.0, gt=0, description="How long `/readyz` waits for its probe computation, in seconds."
     )

@@ -5,6 +5,7 @@ On the CPU nothing is copied. On a GPU all arrays of a batch travel in one pinne
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -45,6 +46,15 @@ class Device(Protocol):
     def download(self, tensors: Sequence[Tensor]) -> list[Array]:
         """The tensors as arrays on the host."""
 
+    def works(self) -> bool:
+        """Whether it still computes something trivial."""
+
+    def release(self) -> None:
+        """Give back the memory that is kept for later."""
+
+    def capacity(self) -> int:
+        """The bytes of all its memory."""
+
 
 class HostDevice:
     """The CPU: tensors share the arrays' memory."""
@@ -58,6 +68,17 @@ class HostDevice:
     def download(self, tensors: Sequence[Tensor]) -> list[Array]:
         """No copy."""
         return [as_array(tensor) for tensor in tensors]
+
+    def works(self) -> bool:
+        """A CPU that did not would not say so."""
+        return True
+
+    def release(self) -> None:
+        """Nothing is kept."""
+
+    def capacity(self) -> int:
+        """The machine's memory."""
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class PackedDevice:
@@ -93,6 +114,24 @@ class PackedDevice:
             here[offset : offset + size].view(NUMPY_TYPES[tensor.dtype]).reshape(tuple(tensor.shape))
             for tensor, offset, size in zip(tensors, offsets, sizes, strict=True)
         ]
+
+    def works(self) -> bool:
+        """A device-side assert, for one, leaves a context in which everything fails."""
+        try:
+            return torch.ones(1, device=self.device).item() == 1
+        except RuntimeError:
+            return False
+
+    def release(self) -> None:
+        """What torch's allocator keeps."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def capacity(self) -> int:
+        """The GPU's memory."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_properties(self.device).total_memory
+        return HostDevice().capacity()
 
     def _to_device(self, host: Tensor) -> Tensor:
         return host.to(self.device, non_blocking=True)

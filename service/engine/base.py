@@ -1,7 +1,10 @@
 """What every engine is: requests in, outcomes out, awaited.
 
     Exception
-    └── EngineStopped       it takes no more work, or stopped before this request's turn
+    ├── EngineStopped       it takes no more work, or stopped before this request's turn
+    ├── WorkerFailed        the worker died or hung in the midst of this request's batch, or the device is lost
+    ├── DeadlinePassed      there was no answer by the request's deadline
+    └── TooLargeForDevice   the device has no room for this request, even alone
 
 Whatever else `submit` raises came from computing that one request.
 """
@@ -9,6 +12,7 @@ Whatever else `submit` raises came from computing that one request.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol
 
 from typing_extensions import TypeVar
@@ -17,12 +21,37 @@ from schemas.bundle import Bundle, BundleResult
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from schemas.result import LossResult
+from service.engine.tally import Tally
 
 R = TypeVar("R", LossResult, BundleResult, default=LossResult)
 
 
 class EngineStopped(Exception):
     """The engine takes no more work."""
+
+
+class WorkerFailed(Exception):
+    """The worker did not come back with an answer. Asked again, the request may be answered."""
+
+
+class DeadlinePassed(Exception):
+    """The request's deadline passed before it was answered."""
+
+
+class TooLargeForDevice(Exception):
+    """The device has no room for the request. `never`: it would not have if it were empty."""
+
+    def __init__(self, *, never: bool = False) -> None:
+        super().__init__("the device has no room for this request")
+        self.never = never
+
+
+class Load(NamedTuple):
+    """Requests that wait or are being computed, their elements, and how many of these are computed a second."""
+
+    requests: int
+    elements: int
+    elements_per_second: float
 
 
 class Outcome(NamedTuple, Generic[R]):
@@ -37,20 +66,37 @@ class Outcome(NamedTuple, Generic[R]):
 class Engine(Protocol):
     """Computes requests; every method is called on one event loop."""
 
+    tally: Tally
+    """What it has counted since it was made."""
+
+    on_lost: Callable[[str], None] | None
+    """Called once, with the reason, when this process cannot compute any more and has to be replaced."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it takes work."""
+
+    @property
+    def load(self) -> Load:
+        """What waits or is being computed, and how fast that goes."""
+
     async def start(self) -> None:
         """Open the device and begin to take work. Raises `ValueError` for a device that is not there."""
 
     async def stop(self) -> None:
         """Take no more work, answer what is queued, and release the device."""
 
-    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
+    def submit(
+        self, request: LossRequest, *, on_worker: bool = False, deadline: float | None = None
+    ) -> asyncio.Future[Outcome]:
         """The outcome of one request, to be awaited. Cancelled before its turn has come, it is not computed.
 
-        `on_worker`: not on the event loop, however small it is.
-        Raises `EngineStopped` where no more work is taken.
+        `on_worker`: not on the event loop, however small it is. `deadline`, by `time.perf_counter`: what has not been
+        computed by then is not, and the future raises `DeadlinePassed` at that time, whatever the worker does.
+        Raises `EngineStopped` where no more work is taken, and `WorkerFailed` where none can be computed any more.
         """
 
-    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+    def submit_bundle(self, bundle: Bundle, *, deadline: float | None = None) -> asyncio.Future[Outcome[BundleResult]]:
         """The outcome of a bundle, in the same way; if computing it raises, its requests can be submitted alone."""
 
 

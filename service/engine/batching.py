@@ -1,7 +1,8 @@
 """The batching engine: one worker thread on one device, which takes what is queued the moment it is free.
 
 There is no timer: a batch is whatever gathered while the last one ran, so an idle engine adds no wait. What is taken at
-once is capped by elements. Entries whose caller has gone are dropped before they are computed.
+once is capped by elements; which is taken first, `FairQueue` says. Entries whose caller has gone, or whose deadline has
+passed, are dropped before they are computed. A `Watchdog` replaces a worker that dies or hangs.
 
 On the CPU, small requests do without the worker: those that came in one turn of the event loop are computed together at
 its end. Handing them to a thread and back would take longer than computing them (docs/adr/0003-tiny-batches-inline.md).
@@ -11,107 +12,192 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import Hashable, Iterator
-from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 
 from schemas.bundle import Bundle, BundleResult
 from schemas.request import LossRequest
-from service.compute import Device, Work, compute, open_device
-from service.engine.base import EngineStopped, Outcome
+from service.compute import Device, Result, Work, compute, open_device
+from service.engine.base import DeadlinePassed, EngineStopped, Load, Outcome, WorkerFailed
+from service.engine.deadlines import Deadlines
+from service.engine.drain_rate import DrainRate
+from service.engine.entry import Entry, Finished
+from service.engine.fair_queue import FairQueue
+from service.engine.isolation import Progress, answer
+from service.engine.tally import CALLER_GONE, DEADLINE, Tally
+from service.engine.watchdog import Watchdog
 
 log = logging.getLogger("gradwire.engine")
 
 INLINE_TURN_ELEMENTS = 1 << 19
 """Elements that one turn of the loop computes itself at most; what comes beyond them goes to the worker."""
 
-HAND_OVER_AFTER = 0.001
-"""Seconds of computing after which finished answers are handed over before the rest of what was taken is computed."""
-
-
-class Entry(NamedTuple):
-    """A request or a bundle in the queue."""
-
-    request: Work
-    future: asyncio.Future[Any]
-    asked: float
-
-
-Finished = list[tuple[asyncio.Future[Any], Outcome[Any] | BaseException]]
-
 
 class BatchingEngine:
     """Groups queued requests by their keys and computes each group as one batch."""
 
     def __init__(
-        self, device: str = "auto", *, threads: int = 1, batch_elements: int = 1 << 20, inline_elements: int = 0
+        self,
+        device: str = "auto",
+        *,
+        threads: int = 1,
+        batch_elements: int = 1 << 20,
+        inline_elements: int = 0,
+        stall_seconds: float = 60.0,
     ) -> None:
         self._name = device
         self._threads = threads
         self._batch_elements = batch_elements
         self._inline_elements = inline_elements
+        self._stall_seconds = stall_seconds
         self._tiny: list[Entry] = []
         self._tiny_elements = 0
         self._tiny_seen = 0
         self._tiny_last = 0
+        self._waiting: dict[asyncio.Future[Any], Entry] = {}
+        self._waiting_elements = 0
+        self._rate = DrainRate()
+        self._deadlines = Deadlines(self._expire)
         self._device: Device | None = None
-        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._queue: FairQueue | None = None
+        self._watchdog: Watchdog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = False
-        self._counting = threading.Lock()
-        self.dropped = 0
-        """Requests that were not computed, because their callers had gone."""
+        self._reason = ""
+        self.tally = Tally()
+        self.on_lost: Callable[[str], None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it takes work."""
+        return self._accepting
+
+    @property
+    def load(self) -> Load:
+        """What waits for the worker or the end of the turn, or is being computed."""
+        return Load(
+            len(self._waiting) + len(self._tiny),
+            self._waiting_elements + self._tiny_elements,
+            self._rate.elements_per_second,
+        )
+
+    def open(self) -> Device:
+        """The device to compute on. Raises `ValueError` where it is not there."""
+        return open_device(self._name)
+
+    def compute(self, batch: Sequence[Work], device: Device) -> Sequence[Result]:
+        """The answers to requests with equal keys, or to one bundle; on the worker's thread, or on the loop's."""
+        return compute(batch, device)
 
     async def start(self) -> None:
         """Open the device and start the worker."""
-        device = self._device = open_device(self._name)
+        device = self._device = self.open()
         self._loop = asyncio.get_running_loop()
         if device.name == "cpu":
             torch.set_num_threads(self._threads)
         else:
             self._inline_elements = 0
-        self._thread = threading.Thread(target=self._work, args=(device,), name="gradwire-worker", daemon=True)
-        self._thread.start()
+        queue = self._queue = FairQueue(self._batch_elements)
+        self._watchdog = Watchdog(
+            queue,
+            self.compute,
+            device,
+            self._threads,
+            self._stall_seconds,
+            self.tally,
+            self._deliver,
+            self._fail,
+            self._lose,
+        )
         self._accepting = True
         log.info("engine started", extra={"device": device.name})
 
     async def stop(self) -> None:
         """Answer what is queued, then end the worker."""
         self._accepting = False
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            await asyncio.to_thread(thread.join)
-            self._refuse_rest()
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is None or self._queue is None:
+            return
+        await watchdog.stop(lambda: bool(self._waiting))
+        for entry in self._queue.clear():  # behind the end
+            if not entry.future.done():
+                entry.future.set_exception(EngineStopped("the engine stopped before this request's turn"))
+        self._deadlines.close()
 
-    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
+    def submit(
+        self, request: LossRequest, *, on_worker: bool = False, deadline: float | None = None
+    ) -> asyncio.Future[Outcome]:
         """Queue it; the future is its outcome."""
-        return self._submit(request, on_worker)
+        return self._submit(request, deadline, on_worker)
 
-    def submit_bundle(self, bundle: Bundle) -> asyncio.Future[Outcome[BundleResult]]:
+    def submit_bundle(self, bundle: Bundle, *, deadline: float | None = None) -> asyncio.Future[Outcome[BundleResult]]:
         """Queue it: it is a batch of its own."""
-        return self._submit(bundle)
+        return self._submit(bundle, deadline)
 
-    def _submit(self, request: Work, on_worker: bool = False) -> asyncio.Future[Any]:
+    def _submit(self, request: Work, deadline: float | None, on_worker: bool = False) -> asyncio.Future[Any]:
         if not self._accepting or self._loop is None:
-            raise EngineStopped("the engine is not running")
+            raise WorkerFailed(self._reason) if self._reason else EngineStopped("the engine is not running")
         future: asyncio.Future[Any] = self._loop.create_future()
-        entry = Entry(request, future, time.perf_counter())
+        entry = Entry(request, future, time.perf_counter(), deadline)
         elements = request.checked.layout.elements
         large = elements > self._inline_elements or not self._inline_elements
         if large or on_worker or self._tiny_elements > INLINE_TURN_ELEMENTS:
-            self._queue.put(entry)
+            self._enqueue(entry)
             return future
         if not self._tiny:
             self._loop.call_soon(self._compute_tiny)
         self._tiny.append(entry)
         self._tiny_elements += elements
         return future
+
+    def _enqueue(self, entry: Entry) -> None:
+        """For the worker; whatever ends the wait, `_ended` is told."""
+        future, deadline = entry.future, entry.deadline
+        if self._queue is None:
+            return
+        if deadline is not None:
+            if deadline <= entry.asked:
+                self.tally.dropped[DEADLINE] += 1
+                future.set_exception(DeadlinePassed())
+                return
+            self._deadlines.keep(future, deadline)
+        self._waiting[future] = entry
+        self._waiting_elements += entry.elements
+        future.add_done_callback(self._ended)
+        self._queue.put(entry)
+
+    def _ended(self, future: asyncio.Future[Any]) -> None:
+        """It is answered, or nobody waits for it any more: then it need not be computed, nor kept."""
+        entry = self._waiting.pop(future)
+        self._waiting_elements -= entry.elements
+        if entry.deadline is not None:
+            self._deadlines.forget(future)
+        if future.cancelled() and self._queue is not None and self._queue.discard(entry):
+            self.tally.dropped[CALLER_GONE] += 1
+
+    def _expire(self, future: asyncio.Future[Any]) -> None:
+        """Its deadline has passed."""
+        if future.done():
+            return
+        if self._queue is not None and self._queue.discard(self._waiting[future]):
+            self.tally.dropped[DEADLINE] += 1
+        future.set_exception(DeadlinePassed())
+
+    def _fail(self, entries: list[Entry]) -> None:
+        """The worker that computed them died or hangs, or nothing can be computed any more."""
+        for entry in entries:
+            if not entry.future.done():
+                entry.future.set_exception(WorkerFailed("the worker did not come back"))
+
+    def _lose(self, reason: str) -> None:
+        """Nothing can be computed any more."""
+        self._accepting, self._reason = False, reason
+        log.critical("the engine is lost", extra={"reason": reason})
+        if self.on_lost is not None:
+            self.on_lost(reason)
 
     def _compute_tiny(self) -> None:
         """At the end of a turn of the loop: what came in it, in groups as the worker makes them.
@@ -127,79 +213,32 @@ class BatchingEngine:
         taken, self._tiny, self._tiny_elements = self._tiny, [], 0
         if self._device is None:
             return
+        progress = Progress()
         try:
-            for finished in self._computed(taken, self._device):
-                _deliver(finished)
-        except Exception as error:  # as on the worker
+            for group in _groups(taken):
+                answer(group, self.compute, self._device, progress)
+        except Exception as error:  # a fault of this file's own: nobody is to wait for ever
             log.exception("a turn on the event loop failed")
-            _deliver([(entry.future, error) for entry in taken])
+            progress.finished += [(entry.future, error) for entry in taken]
+        self._count(progress)
+        _wake(progress.finished)
 
-    def _refuse_rest(self) -> None:
-        """What was queued behind the end."""
-        while not self._queue.empty():
-            entry = self._queue.get()
-            if entry is not None and not entry.future.done():
-                entry.future.set_exception(EngineStopped("the engine stopped before this request's turn"))
+    def _deliver(self, progress: Progress) -> None:
+        """What the worker hands over."""
+        for _, elements, seconds in progress.batches:
+            self._rate.measured(elements, seconds)
+        self._count(progress)
+        _wake(progress.finished)
 
-    # On the worker's thread.
-
-    def _work(self, device: Device) -> None:
-        torch.set_num_threads(self._threads)
-        while True:
-            entry = self._queue.get()
-            if entry is None:
-                return
-            taken, ended = self._take(entry)
-            try:
-                self._answer(taken, device)
-            except Exception as error:  # a fault of this file's own: the worker must not die of it
-                log.exception("a turn of the worker failed")
-                self._hand_over([(entry.future, error) for entry in taken])
-            if ended:
-                return
-            del entry, taken  # while it waits for more, the worker holds no request and no answer
-
-    def _answer(self, taken: list[Entry], device: Device) -> None:
-        finished: Finished = []
-        began = time.perf_counter()
-        for answers in self._computed(taken, device):
-            finished += answers
-            if time.perf_counter() - began > HAND_OVER_AFTER:
-                self._hand_over(finished)
-                finished, began = [], time.perf_counter()
-        self._hand_over(finished)
-
-    def _take(self, first: Entry) -> tuple[list[Entry], bool]:
-        """What is queued now, up to the cap; and whether the end was among it."""
-        taken = [first]
-        elements = first.request.checked.layout.elements
-        get = self._queue.get_nowait
-        while elements < self._batch_elements:
-            try:
-                entry = get()
-            except Empty:
-                break
-            if entry is None:
-                return taken, True
-            taken.append(entry)
-            elements += entry.request.checked.layout.elements
-        return taken, False
-
-    def _computed(self, taken: list[Entry], device: Device) -> Iterator[Finished]:
-        """The answers to what was taken, group by group, without those whose callers have gone."""
-        for group in _groups(taken):
-            alive = [entry for entry in group if not entry.future.cancelled()]
-            with self._counting:
-                self.dropped += len(group) - len(alive)
-            if alive:
-                yield _answers(alive, device)
-
-    def _hand_over(self, finished: Finished) -> None:
-        if finished and self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(_deliver, finished)
-            except RuntimeError:  # the loop has closed: nobody waits any more
-                log.warning("answers without a loop to take them", extra={"answers": len(finished)})
+    def _count(self, progress: Progress) -> None:
+        tally = self.tally
+        for requests, elements, seconds in progress.batches:
+            tally.computed(requests, elements, seconds)
+        if progress.gone or progress.late:
+            tally.dropped[CALLER_GONE] += progress.gone
+            tally.dropped[DEADLINE] += progress.late
+        tally.oom_splits += progress.splits
+        tally.retries += progress.retries
 
 
 def _groups(taken: list[Entry]) -> list[list[Entry]]:
@@ -213,26 +252,8 @@ def _groups(taken: list[Entry]) -> list[list[Entry]]:
     return list(groups.values())
 
 
-def _answers(group: list[Entry], device: Device) -> Finished:
-    """Compute a group as one batch; if that raises, each of it alone, so that only the culprit fails."""
-    began = time.perf_counter()
-    try:
-        results = compute([entry.request for entry in group], device)
-    except Exception as error:
-        if len(group) == 1:
-            log.exception("a request failed", extra={"loss": group[0].request.name})
-            return [(group[0].future, error)]
-        log.warning("a batch failed; computing its requests alone", extra={"requests": len(group)})
-        return [answer for entry in group for answer in _answers([entry], device)]
-    computed = time.perf_counter() - began
-    return [
-        (entry.future, Outcome(result, began - entry.asked, computed, len(group)))
-        for entry, result in zip(group, results, strict=True)
-    ]
-
-
-def _deliver(finished: Finished) -> None:
-    """On the loop: wake the callers that are still there."""
+def _wake(finished: Finished) -> None:
+    """Wake the callers that are still there."""
     for future, outcome in finished:
         if future.done():
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable
@@ -22,14 +21,15 @@ from schemas.losses import ALIASES, LOSSES, AnyLossRequest
 from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
-from service.engine.base import probe
 from service.http import oip
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.documents import Documents
+from service.http.ending import end_when_lost
 from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
+from service.http.readiness import Readiness
 from service.http.reference import not_found, router
 from service.settings import Settings
 from service.telemetry import AccessLog, configure
@@ -89,6 +89,7 @@ def make_engine(settings: Settings) -> Engine:
         threads=settings.torch_threads,
         batch_elements=settings.batch_elements,
         inline_elements=settings.inline_elements,
+        stall_seconds=settings.worker_stall_seconds,
     )
 
 
@@ -110,6 +111,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.readiness = Readiness(engine, settings.probe_seconds)
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
@@ -179,14 +181,11 @@ def _describe(cls: type[LossRequest] | None) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
+    end_when_lost(app)
     await engine.start()
-    try:
-        async with asyncio.timeout(app.state.settings.probe_seconds):
-            right = await probe(engine)  # also makes torch load what it loads at its first backward pass
-    except TimeoutError:
-        right = False
-    if not right:
-        log.error("the first computation did not come out right; /readyz tells when one does")
+    fault = await app.state.readiness.fault()  # also makes torch load what it loads at its first backward pass
+    if fault is not None:
+        log.error("the first computation did not come out right; /readyz tells when one does", extra={"fault": fault})
     # What lives as long as the process need not be walked by every full collection.
     gc.collect()
     gc.freeze()

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from schemas.batch import MAX_LOSSES, BatchAnswer, BatchRequest
 from schemas.bundle import BundleResult
 from schemas.request import LossRequest
-from service.engine import Engine, EngineStopped, Outcome
+from service.engine import DeadlinePassed, Engine, EngineStopped, Outcome, WorkerFailed
 from service.http.body import combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import choose
@@ -85,6 +85,7 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     form = form_of(headers.get(b"content-type"))
     wanted = answer_form(headers.get(b"accept"), form)
     coding = choose(headers.get(b"accept-encoding"))
+    deadline = computing.timeouts.deadline(scope, headers)
     body = await computing.body(scope, receive, headers)
 
     began = time.perf_counter()
@@ -93,9 +94,10 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     call = await computing.at_size(len(body) * READING, partial(decode, body, limits))
     del body
     scope["gradwire.loss"] = "batch"
+    computing.still_there(scope)
     decoded = time.perf_counter()
 
-    ran = await _run(computing, call, receive)
+    ran = await _run(computing, call, deadline, receive)
 
     answered = time.perf_counter()
     elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none
@@ -131,14 +133,14 @@ class Ran(NamedTuple):
         return max([outcome.computed for _, outcome, _ in self.computed], default=0.0)
 
 
-async def _run(computing: Computing, call: Call, receive: Receive) -> Ran:
-    """Compute all that is sound. Raises `EngineStopped` and `Disconnected`."""
+async def _run(computing: Computing, call: Call, deadline: float | None, receive: Receive) -> Ran:
+    """Compute all that is sound. Raises `EngineStopped`, `DeadlinePassed` and `Disconnected`."""
     singles: dict[int, Answered] = {at: _problem(error, at) for at, error in call.invalid.items()}
     bundled: list[tuple[list[int], BundleResult]] = []
     requests, parts = call.requests, call.bundles
     computed: list[tuple[str, Outcome[Any], int]] = []
     while requests or parts:
-        outcomes = await computing.outcome(_submitted(computing.engine, requests, parts), receive)
+        outcomes = await computing.outcome(_submitted(computing.engine, requests, parts, deadline), receive)
         own = dict(zip(requests, outcomes, strict=False))
         for at, outcome in own.items():
             if isinstance(outcome, BaseException):
@@ -148,7 +150,9 @@ async def _run(computing: Computing, call: Call, receive: Receive) -> Ran:
                 computed.append((requests[at].name, outcome, 1))
         again: dict[int, LossRequest] = {}
         for part, outcome in zip(parts, outcomes[len(own) :], strict=True):
-            if isinstance(outcome, BaseException):  # one of them is to blame: each alone, so that only that one fails
+            if isinstance(outcome, WorkerFailed):  # asked for again, it might fail the next worker
+                singles.update({at: _problem(outcome, at) for at in part.positions})
+            elif isinstance(outcome, BaseException):  # one of them is to blame: each alone, so that only that one fails
                 again.update({at: part.bundle.alone(i) for i, at in enumerate(part.positions)})
             else:
                 bundled.append((part.positions, outcome.result))
@@ -157,15 +161,17 @@ async def _run(computing: Computing, call: Call, receive: Receive) -> Ran:
     return Ran(Answers(call.ids, singles, bundled), computed)
 
 
-def _submitted(engine: Engine, requests: dict[int, LossRequest], parts: list[Part]) -> asyncio.Future[list[Any]]:
-    """Everything in the engine's queue: first the requests, then the bundles. Raises `EngineStopped`."""
+def _submitted(
+    engine: Engine, requests: dict[int, LossRequest], parts: list[Part], deadline: float | None
+) -> asyncio.Future[list[Any]]:
+    """Everything in the engine's queue: first the requests, then the bundles. Raises what `submit` raises."""
     futures: list[asyncio.Future[Any]] = []
     try:
         # What is in the list when one of these raises is cancelled below.
         on_worker = len(requests) > AT_ONCE
-        futures.extend(engine.submit(request, on_worker=on_worker) for request in requests.values())
-        futures.extend(engine.submit_bundle(part.bundle) for part in parts)
-    except EngineStopped:
+        futures.extend(engine.submit(request, on_worker=on_worker, deadline=deadline) for request in requests.values())
+        futures.extend(engine.submit_bundle(part.bundle, deadline=deadline) for part in parts)
+    except (EngineStopped, WorkerFailed):
         for future in futures:
             future.cancel()
         raise
@@ -175,25 +181,25 @@ def _submitted(engine: Engine, requests: dict[int, LossRequest], parts: list[Par
 def together(futures: Sequence[asyncio.Future[Any]]) -> asyncio.Future[list[Any]]:
     """All outcomes, or what was raised in their places. Cancelled, it cancels every one that is not done.
 
-    `asyncio.gather` would not count as cancelled itself. It raises `EngineStopped` if any does.
+    `asyncio.gather` would not count as cancelled itself. It raises `EngineStopped` or `DeadlinePassed` if any does, and
+    at once: no part of the answer would be worth the wait.
     """
     whole: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
     left = len(futures)
 
-    def done(_: asyncio.Future[Any]) -> None:
+    def done(ended: asyncio.Future[Any]) -> None:
         nonlocal left
         left -= 1
-        if left or whole.done():
+        if whole.done() or ended.cancelled():
             return
-        found = [future.exception() or future.result() for future in futures]
-        stopped = next((one for one in found if isinstance(one, EngineStopped)), None)
-        if stopped is None:
-            whole.set_result(found)
-        else:
-            whole.set_exception(stopped)
+        error = ended.exception()
+        if isinstance(error, EngineStopped | DeadlinePassed):
+            whole.set_exception(error)
+        elif not left:
+            whole.set_result([future.exception() or future.result() for future in futures])
 
     def given_up(ended: asyncio.Future[list[Any]]) -> None:
-        if ended.cancelled():
+        if ended.cancelled() or ended.exception() is not None:
             for future in futures:
                 future.cancel()
 

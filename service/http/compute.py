@@ -15,9 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
 from service.engine import Engine
+from service.engine.tally import CALLER_GONE
 from service.http.body import Disconnected, Headers, aside, combined, read_body
 from service.http.connection import SCOPE_KEY, Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
+from service.http.deadline import Timeouts
 from service.http.negotiation import Parts, answer_form, form_of
 from service.http.statistics import Counters
 from service.http.watch import Watch
@@ -38,6 +40,7 @@ class Computing:
         self.engine = engine
         self.max_elements = settings.max_elements
         self.counters = Counters()
+        self.timeouts = Timeouts(settings)
         self._max_body = settings.max_body_bytes
         self._max_decompressed = settings.max_decompressed_bytes
         self._compress = settings.compress_bytes
@@ -50,6 +53,7 @@ class Computing:
         form = form_of(headers.get(b"content-type"))
         wanted = answer_form(headers.get(b"accept"), form)
         coding = choose(headers.get(b"accept-encoding"))
+        deadline = self.timeouts.deadline(scope, headers)
         body = await self.body(scope, receive, headers)
 
         began = time.perf_counter()
@@ -57,11 +61,12 @@ class Computing:
             request = form.decode(body, cls, self.max_elements)
         else:
             request = await aside(form.decode, body, cls, self.max_elements)
+            self.still_there(scope)
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         decoded = time.perf_counter()
 
-        outcome = await self.outcome(self.engine.submit(request), receive)
+        outcome = await self.outcome(self.engine.submit(request, deadline=deadline), receive)
 
         answered = time.perf_counter()
         result, encoding = outcome.result, request.encoding
@@ -95,6 +100,13 @@ class Computing:
             raise
         finally:
             self._watch.forget(future)
+
+    def still_there(self, scope: Scope) -> None:
+        """Whether the caller waits still, after its body has been read aside. Raises `Disconnected`."""
+        connection: Connection | None = scope.get(SCOPE_KEY)
+        if connection is not None and connection.gone:
+            self.engine.tally.dropped[CALLER_GONE] += 1
+            raise Disconnected
 
     async def at_size(self, size: int, work: Callable[[], T]) -> T:
         """Run what takes time in proportion to a size in bytes: here where it is small, else on a thread beside."""

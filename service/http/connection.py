@@ -44,6 +44,12 @@ class Connection(asyncio.BufferedProtocol):
         self._view = memoryview(b"")
         self._done: asyncio.Future[None] | None = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has gone."""
+        gone: bool = self._cycle.disconnected
+        return gone
+
     async def body(self) -> Buffer | None:
         """The whole body; `None` where it must be taken by `receive`. Raises `Lost`."""
         cycle = self._cycle

@@ -25,8 +25,8 @@ ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class Front:
     """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised.
 
-    In the scope, `gradwire.id` is the request's id, `gradwire.status` that of an answer that has begun, and
-    `gradwire.loss` the name of the loss that is computed.
+    In the scope, `gradwire.id` is the request's id, `gradwire.began` when its head came (`time.perf_counter`),
+    `gradwire.status` the status of an answer that has begun, and `gradwire.loss` the name of the loss that is computed.
     """
 
     def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
@@ -40,7 +40,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
+        began = scope["gradwire.began"] = time.perf_counter()
         method: str = scope["method"]
         request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
         if method == "HEAD":  # the server itself leaves the body out

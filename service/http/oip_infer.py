@@ -57,6 +57,7 @@ class Infer:
             answer_form(headers.get(b"accept"), JSON, ANSWERS)
             coding = choose_readable(headers.get(b"accept-encoding"))
             json_bytes = json_size(headers.get(b"inference-header-content-length"))
+            computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
             body = await computing.body(scope, receive, headers)
 
             began = time.perf_counter()
@@ -64,9 +65,11 @@ class Infer:
             call = await computing.at_size(len(body), read)
             del body, read  # from here on the request's tensors hold what they need of it
             scope["gradwire.loss"] = name
+            computing.still_there(scope)
+            deadline = computing.timeouts.sooner(scope, headers, call.timeout)
             decoded = time.perf_counter()
 
-            outcome = await computing.outcome(computing.engine.submit(call.request), receive)
+            outcome = await computing.outcome(computing.engine.submit(call.request, deadline=deadline), receive)
 
             answered = time.perf_counter()
             as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary

@@ -19,7 +19,8 @@ Losses and their gradients over HTTP, exactly PyTorch's, for callers in any lang
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
 an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or, many times as fast for large tensors,
 safetensors; the answer's form follows `Accept`, and is the request's own if that leaves it open. `Content-Encoding` and
-`Accept-Encoding` may be gzip, deflate or zstd. `GET /v1/losses` is the catalogue. Every error is a problem
+`Accept-Encoding` may be gzip, deflate or zstd. `X-Request-Timeout-Ms` says for how many milliseconds an answer is worth
+waiting for: 504 afterwards. `GET /v1/losses` is the catalogue. Every error is a problem
 document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
 `Server-Timing`.
 
@@ -55,8 +56,8 @@ _WHEN = {
     422: "Well-formed but invalid: `errors` lists every fault.",
     429: "Over the caller's quota, or more requests in flight than the service takes.",
     500: "An internal error.",
-    503: "The service is stopping or not ready.",
-    504: "The deadline passed: the caller's own, or the service's.",
+    503: "The service is stopping or not ready, the computation was broken off, or the device has no room for it now.",
+    504: "The deadline passed: that of `X-Request-Timeout-Ms`, or the server's own.",
 }
 _EXAMPLES = {
     400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
@@ -79,7 +80,7 @@ _EXAMPLES = {
     429: problem(429, "too many requests are in flight; ask again later", "/v1/loss"),
     500: problem(500, "an internal error; the log has it under this request's id", "/v1/loss"),
     503: problem(503, "the service is stopping or not ready", "/v1/loss"),
-    504: problem(504, "the deadline passed", "/v1/loss"),
+    504: problem(504, "the deadline passed before the answer was there", "/v1/loss"),
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {

@@ -15,10 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, InvalidRequest, pointer
-from service.engine import EngineStopped
+from service.engine import DeadlinePassed, EngineStopped, TooLargeForDevice, WorkerFailed
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_ERRORS: Final = 256
+AGAIN: Final = {"retry-after": "1"}
 
 # RFC 9110's names, which http.HTTPStatus has only since Python 3.13.
 TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -71,10 +72,27 @@ def document(error: BaseException, instance: str) -> tuple[int, dict[str, str], 
         if headers.get("allow") == "GET":
             headers["allow"] = "GET, HEAD"
         return error.status_code, headers, problem(error.status_code, _plain(error, headers, instance), instance)
-    if isinstance(error, EngineStopped):
-        return 503, {"retry-after": "1"}, problem(503, "the service is stopping or not ready", instance)
+    told = _unanswered(error)
+    if told is not None:
+        status, detail = told
+        return status, AGAIN if status == 503 else {}, problem(status, detail, instance)
     # Never the exception's own text: it may hold paths, values or code.
     return 500, {}, problem(500, "an internal error; the log has it under this request's id", instance)
+
+
+def _unanswered(error: BaseException) -> tuple[int, str] | None:
+    """Status and detail where the engine has no answer to a sound request."""
+    if isinstance(error, EngineStopped):
+        return 503, "the service is stopping or not ready"
+    if isinstance(error, WorkerFailed):
+        return 503, "the computation was broken off; it may be asked for again"
+    if isinstance(error, DeadlinePassed):
+        return 504, "the deadline passed before the answer was there"
+    if isinstance(error, TooLargeForDevice) and error.never:
+        return 413, "the device that computes has not as much memory as this needs"
+    if isinstance(error, TooLargeForDevice):
+        return 503, "the device that computes has no room for this now, even alone"
+    return None
 
 
 def _plain(error: HTTPException, headers: Mapping[str, str], instance: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -16,8 +15,7 @@ from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
-from service.engine.base import probe
-from service.http.problems import MAX_ERRORS, HTTPProblem
+from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
@@ -113,15 +111,10 @@ async def livez() -> Any:
     responses={503: {"description": "Starting, stopping, or the worker does not compute.", **PROBLEM}},
 )
 async def readyz(request: Request) -> Any:
-    """Answers 200 when a small loss, computed on the worker just now, came out right."""
-    state = request.app.state
-    try:
-        async with asyncio.timeout(state.settings.probe_seconds):
-            right = await probe(state.engine)
-    except TimeoutError:
-        raise HTTPProblem(503, "the probe computation did not come back in time", {"retry-after": "1"}) from None
-    if not right:
-        raise HTTPProblem(503, "the probe computation failed", {"retry-after": "1"})
+    """Answers 200 when a small loss, computed on the worker within the last second, came out right."""
+    fault = await request.app.state.readiness.fault()
+    if fault is not None:
+        raise HTTPProblem(503, fault, AGAIN)
     return Health(status="ok")
 
 

@@ -55,7 +55,7 @@ def test_a_caller_that_leaves_takes_all_its_losses_out_of_the_queue(held: Held) 
     held.release.set()
     for caller in (first, last):
         assert b'"loss":2.0' in read(caller)
-    assert held.engine.dropped == 3  # a bundle of 20, and two others
+    assert held.engine.tally.dropped["caller_gone"] == 3  # a bundle of 20, and two others
     assert held.computed == []
 
 

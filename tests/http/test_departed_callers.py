@@ -107,7 +107,7 @@ def test_a_caller_that_leaves_before_its_turn_is_dropped(held: Held, leavers: in
     held.release.set()
     for caller in (first, last):
         assert b'"loss":2.0' in read(caller)
-    assert held.engine.dropped == leavers
+    assert held.engine.tally.dropped["caller_gone"] == leavers
     assert held.computed == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.engine import BatchingEngine, DirectEngine, Engine, Outcome
+from service.http.readiness import Readiness
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
 from tests.asgi import InProcess, problem_of
@@ -75,7 +76,9 @@ def test_a_stopped_engine_is_unavailable(engine: Engine) -> None:
 class Wrong(DirectEngine):
     """Computes, but not what was asked for."""
 
-    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
+    def submit(
+        self, request: LossRequest, *, on_worker: bool = False, deadline: float | None = None
+    ) -> asyncio.Future[Outcome]:
         other = LOSSES["mse_loss"].model_validate({"input": [5.0], "target": [1.0]})
         return super().submit(other)
 
@@ -83,7 +86,9 @@ class Wrong(DirectEngine):
 class Raising(DirectEngine):
     """Does not compute at all."""
 
-    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
+    def submit(
+        self, request: LossRequest, *, on_worker: bool = False, deadline: float | None = None
+    ) -> asyncio.Future[Outcome]:
         failed: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         failed.set_exception(RuntimeError(SECRET))
         return failed
@@ -94,7 +99,9 @@ class Hanging(DirectEngine):
 
     hangs = True
 
-    def submit(self, request: LossRequest, *, on_worker: bool = False) -> asyncio.Future[Outcome]:
+    def submit(
+        self, request: LossRequest, *, on_worker: bool = False, deadline: float | None = None
+    ) -> asyncio.Future[Outcome]:
         if self.hangs:
             return asyncio.get_running_loop().create_future()
         return super().submit(request)
@@ -120,6 +127,7 @@ def test_a_service_whose_probe_does_not_come_back_is_not_ready() -> None:
     engine = Hanging("cpu")
     engine.hangs = False
     with InProcess(QUIET.model_copy(update={"probe_seconds": 0.05}), engine) as made:
+        made.app.state.readiness = Readiness(engine, 0.05, pace=0.0)
         assert made.get("/readyz").status_code == 200
         engine.hangs = True
         assert "did not come back" in problem_of(made.get("/readyz"), 503)["detail"]
