@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas.losses import ALIASES, LOSSES, resolve
 from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
+from service.http.access import charge
 from service.http.body import Disconnected, combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import Coding, choose
@@ -64,6 +65,7 @@ class Infer:
             call = await computing.at_size(len(body), read)
             del body, read  # from here on the request's tensors hold what they need of it
             scope["gradwire.loss"] = name
+            charge(scope, call.request.checked.layout.elements)
             decoded = time.perf_counter()
 
             outcome = await computing.outcome(computing.engine.submit(call.request), receive)

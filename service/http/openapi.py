@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from schemas.losses import LOSSES
 from schemas.problem import Problem
+from service.http.access import PUBLIC
 from service.http.problems import problem
 from service.wire.safetensors import MEDIA_TYPE
 
@@ -43,15 +44,20 @@ BINARY_RESULTS = (
 
 _WHEN = {
     400: "The body is no JSON object, nested too deep, no sound safetensors, or its compression is broken.",
+    401: "No API key, or none that is valid, where callers need one.",
+    403: "The API key lacks the scope for this.",
     406: "`Accept` or `Accept-Encoding` allows no form that the answer could have.",
     413: "The body or its elements are beyond the limits.",
     415: "A `Content-Type`, `Content-Encoding` or tensor dtype that is not served.",
     422: "Well-formed but invalid: `errors` lists every fault.",
+    429: "Over a quota of the API key; `Retry-After` tells when to try again.",
     500: "An internal error.",
     503: "The service is stopping or not ready.",
 }
 _EXAMPLES = {
     400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
+    401: problem(401, "an API key is needed: send it as Authorization: Bearer <key>", "/v1/loss"),
+    403: problem(403, "the API key lacks the scope compute; it has read", "/v1/loss"),
     406: problem(
         406, "the answer is application/json or application/vnd.safetensors, which Accept does not allow", "/v1/loss"
     ),
@@ -65,6 +71,7 @@ _EXAMPLES = {
         "/v1/loss",
         [{"pointer": "/target/1", "detail": "class index 7 is outside [0, 3)"}],
     ),
+    429: problem(429, "over this key's quota of 50 requests a second, 50 at once; try again in 1 s", "/v1/loss"),
     500: problem(500, "an internal error; the log has it under this request's id", "/v1/loss"),
     503: problem(503, "the service is stopping or not ready", "/v1/loss"),
 }
@@ -130,7 +137,23 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
         elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
             _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
     _double(schemas)
+    _secure(document)
     return document
+
+
+def _secure(document: dict[str, Any]) -> None:
+    """Tell of the API key, which not every service asks for: clients may be made with and without one."""
+    document["components"]["securitySchemes"] = {
+        "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, where the service asks for one."}
+    }
+    document["security"] = [{}, {"api_key": []}]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if path in PUBLIC:
+                operation["security"] = []
+            else:
+                for status in (401, 403, 429):
+                    operation["responses"].setdefault(str(status), PROBLEMS[status])
 
 
 def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:

@@ -113,7 +113,27 @@ def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", ["/v1/loss", "/v1/losses/mse_loss"])
 def test_a_computing_operation_tells_its_errors(document: dict[str, Any], path: str) -> None:
     told = set(document["paths"][path]["post"]["responses"])
-    assert told >= {"200", "400", "406", "413", "415", "422", "500", "503"}
+    assert told >= {"200", "400", "401", "403", "406", "413", "415", "422", "429", "500", "503"}
+
+
+def test_a_key_may_be_sent_and_need_not_be(document: dict[str, Any]) -> None:
+    (name,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][name]["type"] == "http"
+    assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
+    assert document["security"] == [{}, {name: []}]
+
+
+def test_only_what_is_public_does_without_a_key(document: dict[str, Any]) -> None:
+    public = set()
+    for path, method, operation in operations(document):
+        refusals = {"401", "403", "429"} & set(operation["responses"])
+        if operation.get("security") == []:
+            public.add(path)
+            assert not refusals, (path, method)
+        else:
+            assert "security" not in operation, (path, method)
+            assert len(refusals) == 3, (path, method)
+    assert public == {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
 def test_json_is_the_first_form_of_every_body_and_answer(document: dict[str, Any]) -> None:
