@@ -22,10 +22,14 @@ from uvicorn.supervisors import Multiprocess
 from schemas.catalogue import CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
 from schemas.problem import InvalidRequest
+from service.access import FaultyKeys
+from service.access.ledger import shared_file
 from service.compute import compute, open_device
+from service.http.access import QUOTAS, keyring_of
 from service.http.app import create_app
 from service.http.problems import render
 from service.http.protocol import Protocol
+from service.key_commands import app as keys
 from service.settings import Settings
 from service.telemetry import configuration
 from service.wire import json as wire
@@ -40,6 +44,8 @@ app = typer.Typer(
 
 WORKER_STARTS_WITHIN = 60
 """Seconds until a worker process that does not answer is replaced; one that still imports torch answers late."""
+
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
@@ -81,6 +87,7 @@ def serve(
     given = {"host": host, "port": port, "workers": workers, "device": device}
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _check_device(settings.device)
+    _check_keys(settings)
     # Worker processes read their settings from the environment.
     for name in given:
         os.environ[f"GRADWIRE_{name.upper()}"] = str(getattr(settings, name))
@@ -110,7 +117,9 @@ def serve(
     shown = f"[{address}]" if ":" in address else address
     print(f"Gradwire {version('gradwire')} on http://{shown}:{bound} (documentation at /docs)", flush=True)
     if settings.workers > 1:
-        Multiprocess(config, sockets=[listening]).run()
+        with shared_file() as quotas:
+            os.environ[QUOTAS] = str(quotas)
+            Multiprocess(config, sockets=[listening]).run()
         return
     server = _Server(config)
     server.run(sockets=[listening])
@@ -182,7 +191,8 @@ def losses(
 @app.command(epilog="Example: `gradwire openapi > openapi.json`, for a client generator")
 def openapi() -> None:
     """Print the OpenAPI document of the service."""
-    document = create_app(_settings({"log_level": "error", "access_log": False})).openapi()
+    given = {"log_level": "error", "access_log": False, "api_keys": "", "api_keys_file": ""}
+    document = create_app(_settings(given)).openapi()
     print(json.dumps(document, indent=2))
 
 
@@ -224,6 +234,15 @@ def _check_device(name: str) -> None:
     try:
         open_device(name)
     except ValueError as error:
+        _fail(str(error))
+
+
+def _check_keys(settings: Settings) -> None:
+    try:
+        keyring = keyring_of(settings)
+        if keyring is not None:
+            keyring.load()
+    except FaultyKeys as error:
         _fail(str(error))
 
 

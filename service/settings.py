@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -81,6 +83,17 @@ class Settings(BaseSettings):
     drain_seconds: int = Field(
         30, ge=0, description="How long requests in flight may take to be answered after SIGTERM, in seconds."
     )
+    api_keys_file: str = Field(
+        "", description="A TOML file of API keys (docs/access.md); where there are keys, callers need one."
+    )
+    api_keys: str = Field("", description="The same as a text, in place of a file.")
+    public_docs: bool = Field(
+        True, description="Whether `/docs` and `/openapi.json` are shown without a key, where callers need one."
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins of pages that may read answers in a browser, such as `https://lab.example`; `*`: all.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )
@@ -96,3 +109,18 @@ class Settings(BaseSettings):
         if value in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdigit()):
             return value
         raise ValueError("must be auto, cpu, cuda or cuda:N")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return [origin.lower() for origin in re.split(r"[\s,]+", value) if origin]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origin(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} must be scheme://host or scheme://host:port, without a path, or *")
+        return value

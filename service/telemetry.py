@@ -80,8 +80,17 @@ class AccessLog:
         self._second = 0
         self._stamp = ""
 
-    def write(self, request_id: str, method: str, path: str, status: int, seconds: float, loss: str | None) -> None:
-        """Note one answered request; `path` as it was asked for, without its query."""
+    def write(
+        self,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        loss: str | None,
+        caller: str | None = None,
+    ) -> None:
+        """Note one answered request; `path` as it was asked for, without its query; `caller`: its key's name."""
         if self._json:
             entry = {
                 "time": round(time.time(), 6),
@@ -96,12 +105,16 @@ class AccessLog:
             }
             if loss is not None:
                 entry["loss"] = loss
+            if caller is not None:
+                entry["caller"] = caller
             self._lines.append(orjson.dumps(entry))
         else:
             second = int(time.time())
             if second != self._second:
                 self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
             name = f" loss={loss}" if loss is not None else ""
+            if caller is not None:
+                name += f" caller={caller}"
             line = f"{self._stamp} {method} {path!r} {status} {seconds * 1e3:.3f} ms{name} request_id={request_id}"
             self._lines.append(line.encode("utf-8", "backslashreplace"))
         if self._timer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -21,9 +21,11 @@ from schemas.losses import ALIASES, LOSSES, AnyLossRequest
 from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
-from service.http import oip
+from service.http import docs_page, oip
+from service.http.access import Access, open_access
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
+from service.http.cors import CORS
 from service.http.documents import Documents
 from service.http.ending import end_when_lost
 from service.http.front import Front
@@ -94,7 +96,7 @@ def make_engine(settings: Settings) -> Engine:
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
-    """The ASGI application, with an engine that lives as long as it does."""
+    """The ASGI application, with an engine that lives as long as it does. Raises `FaultyKeys`."""
     settings = settings or Settings()
     configure(settings.log_level, settings.log_format)
     engine = engine or make_engine(settings)
@@ -113,7 +115,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.engine = engine
     app.state.readiness = Readiness(engine, settings.probe_seconds)
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
-    app.front = Front(app.dispatch, app.state.access_log)
+    access = app.state.access = open_access(settings)
+    cors = CORS(settings.cors_origins) if settings.cors_origins else None
+    app.front = Front(app.dispatch, app.state.access_log, access, cors)
     app.compute_routes = {}
     computing = app.state.computing = Computing(engine, settings)
     add_route(app, computing, "/v1/loss", None)
@@ -127,6 +131,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.compute_routes |= infer_routes(computing)
     app.include_router(oip.router)
     app.include_router(router)
+    app.include_router(docs_page.router)
     describe(app)
     return app
 
@@ -189,8 +194,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # What lives as long as the process need not be walked by every full collection.
     gc.collect()
     gc.freeze()
+    access: Access | None = app.state.access
     try:
-        yield
+        with nullcontext() if access is None else access.following():
+            yield
     finally:
         await engine.stop()
         if app.state.access_log is not None:

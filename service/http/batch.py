@@ -16,6 +16,7 @@ from schemas.batch import MAX_LOSSES, BatchAnswer, BatchRequest
 from schemas.bundle import BundleResult
 from schemas.request import LossRequest
 from service.engine import DeadlinePassed, Engine, EngineStopped, Outcome, WorkerFailed
+from service.http.access import charge
 from service.http.body import combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import choose
@@ -95,13 +96,14 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     del body
     scope["gradwire.loss"] = "batch"
     computing.still_there(scope)
+    elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none
+    elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
+    charge(scope, elements)
     decoded = time.perf_counter()
 
     ran = await _run(computing, call, deadline, receive)
 
     answered = time.perf_counter()
-    elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none
-    elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
     write: Callable[[Answers], Parts] = encode_json if wanted is JSON else encode_safetensors
     parts = await computing.at_size(elements * wanted.text_bytes, partial(write, ran.answers))
     ended = time.perf_counter()

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from schemas.request import LossRequest
 from service.engine import Engine
 from service.engine.tally import CALLER_GONE
+from service.http.access import charge
 from service.http.body import Disconnected, Headers, aside, combined, read_body
 from service.http.connection import SCOPE_KEY, Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
@@ -64,6 +65,7 @@ class Computing:
             self.still_there(scope)
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
+        charge(scope, request.checked.layout.elements)
         decoded = time.perf_counter()
 
         outcome = await self.outcome(self.engine.submit(request, deadline=deadline), receive)
@@ -138,7 +140,10 @@ async def send_parts(scope: Scope, send: Send, parts: Parts, headers: Fields) ->
     size = sum(map(len, parts))
     connection: Connection | None = scope.get(SCOPE_KEY)
     if connection is not None:
-        named = (*headers, (b"x-request-id", scope["gradwire.id"]))
+        named = [*headers, (b"x-request-id", scope["gradwire.id"])]
+        fields = scope.get("gradwire.fields")
+        if fields is not None:
+            named += fields.items()
         if connection.answer(200, named, parts, size):
             scope["gradwire.status"] = 200
             return

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.http.security_headers import COMPUTED, lines
+
 if TYPE_CHECKING:
     from service.http.protocol import Protocol
 
@@ -91,7 +93,7 @@ class Connection(asyncio.BufferedProtocol):
     def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], parts: Sequence[Buffer], size: int) -> bool:
         """Write a whole answer of that many bytes; `False` where it must go by `send`.
 
-        `headers` hold no Content-Length, and nothing that a caller wrote.
+        `headers` hold no Content-Length, none of the fields for browsers, and nothing that a caller wrote.
         """
         cycle, protocol = self._cycle, self._protocol
         if cycle.response_started or protocol.flow.write_paused:
@@ -99,16 +101,16 @@ class Connection(asyncio.BufferedProtocol):
         if cycle.disconnected:
             return True
         cycle.response_started = True
-        lines = [STATUS_LINE[status]]
+        head = [STATUS_LINE[status]]
         for name, value in cycle.default_headers:
-            lines += (name, b": ", value, b"\r\n")
+            head += (name, b": ", value, b"\r\n")
         for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"content-length: %d\r\n\r\n" % size if cycle.keep_alive else _LAST % size)
+            head += (name, b": ", value, b"\r\n")
+        head.append((_REST if cycle.keep_alive else _LAST) % size)
         if size <= JOINED_BYTES:
-            protocol.transport.write(b"".join((*lines, *parts)))
+            protocol.transport.write(b"".join((*head, *parts)))
         else:
-            protocol.transport.writelines([b"".join(lines), *parts])
+            protocol.transport.writelines([b"".join(head), *parts])
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
@@ -149,4 +151,6 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol.resume_writing()
 
 
-_LAST: Final = b"content-length: %d\r\nconnection: close\r\n\r\n"
+_FIXED: Final = lines(COMPUTED)
+_REST: Final = _FIXED + b"content-length: %d\r\n\r\n"
+_LAST: Final = _FIXED + b"content-length: %d\r\nconnection: close\r\n\r\n"

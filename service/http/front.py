@@ -12,9 +12,12 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.access import Access
 from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY
+from service.http.cors import CORS
 from service.http.problems import render
+from service.http.security_headers import secured
 from service.telemetry import AccessLog
 
 log = logging.getLogger("gradwire.http")
@@ -23,14 +26,20 @@ ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Front:
-    """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised.
+    """A pure ASGI wrapper: who may come in, ids, access log, HEAD, and problem documents for all that is raised.
 
     In the scope, `gradwire.id` is the request's id, `gradwire.began` when its head came (`time.perf_counter`),
-    `gradwire.status` the status of an answer that has begun, and `gradwire.loss` the name of the loss that is computed.
+    `gradwire.status` the status of an answer that has begun, `gradwire.loss` the name of the loss that is computed,
+    `gradwire.caller` that of the API key, and `gradwire.fields` the fields that every answer to this request bears.
     """
 
-    def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, app: ASGIApp, access_log: AccessLog | None, access: Access | None = None, cors: CORS | None = None
+    ) -> None:
         self._app = app
+        self._access = access
+        self._cors = cors
+        self._serve = app if access is None and cors is None else self._guard
         self._access_log = access_log
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
@@ -53,11 +62,12 @@ class Front:
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id)]
                 if status != 200 or "gradwire.loss" not in scope:  # what is computed tells its steps itself
                     headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
-                message["headers"] = headers
+                headers += scope.get("gradwire.fields", {}).items()
+                message["headers"] = secured(headers)
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._serve(scope, receive, answer)
         except Disconnected:
             scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
         except Exception as error:
@@ -68,8 +78,21 @@ class Front:
             scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
                 seconds = time.perf_counter() - began
-                status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")
-                self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
+                status, loss, caller = map(scope.get, ("gradwire.status", "gradwire.loss", "gradwire.caller"))
+                self._access_log.write(request_id.decode(), method, scope["path"], status or 0, seconds, loss, caller)
+
+    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer a browser that only asks what it may ask. Raises `HTTPProblem` for all others."""
+        if self._cors is not None:
+            self._cors.note(scope)
+            allowed = self._cors.preflight(scope)
+            if allowed is not None:
+                await send({"type": "http.response.start", "status": 204, "headers": allowed})
+                await send({"type": "http.response.body"})
+                return
+        if self._access is not None:
+            self._access.admit(scope)
+        await self._app(scope, receive, send)
 
     async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
         status, headers, body = render(error, instance)

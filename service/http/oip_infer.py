@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas.losses import ALIASES, LOSSES, resolve
 from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
+from service.http.access import charge
 from service.http.body import Disconnected, combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import Coding, choose
@@ -67,6 +68,7 @@ class Infer:
             scope["gradwire.loss"] = name
             computing.still_there(scope)
             deadline = computing.timeouts.sooner(scope, headers, call.timeout)
+            charge(scope, call.request.checked.layout.elements)
             decoded = time.perf_counter()
 
             outcome = await computing.outcome(computing.engine.submit(call.request, deadline=deadline), receive)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from schemas.losses import LOSSES
 from schemas.problem import Problem
+from service.http.access import PUBLIC
 from service.http.problems import problem
 from service.wire.safetensors import MEDIA_TYPE
 
@@ -47,22 +48,22 @@ BINARY_RESULTS = (
 
 _WHEN = {
     400: "The body is no JSON object, nested too deep, no sound safetensors, or its compression is broken.",
-    401: "No API key, or an unknown one, where keys are required.",
-    403: "The API key does not allow this operation.",
+    401: "No API key, or none that is valid, where callers need one.",
+    403: "The API key lacks the scope for this.",
     406: "`Accept` or `Accept-Encoding` allows no form that the answer could have.",
     408: "The body did not come in time.",
     413: "The body or its elements are beyond the limits.",
     415: "A `Content-Type`, `Content-Encoding` or tensor dtype that is not served.",
     422: "Well-formed but invalid: `errors` lists every fault.",
-    429: "Over the caller's quota, or more requests in flight than the service takes.",
+    429: "Over a quota of the API key, or more than the service takes now; `Retry-After` tells when to try again.",
     500: "An internal error.",
     503: "The service is stopping or not ready, the computation was broken off, or the device has no room for it now.",
     504: "The deadline passed: that of `X-Request-Timeout-Ms`, or the server's own.",
 }
 _EXAMPLES = {
     400: problem(400, "the body is no JSON: unexpected character (line 1, column 1)", "/v1/loss"),
-    401: problem(401, "an API key is required", "/v1/loss"),
-    403: problem(403, "the key does not allow this", "/v1/loss"),
+    401: problem(401, "an API key is needed: send it as Authorization: Bearer <key>", "/v1/loss"),
+    403: problem(403, "the API key lacks the scope compute; it has read", "/v1/loss"),
     406: problem(
         406, "the answer is application/json or application/vnd.safetensors, which Accept does not allow", "/v1/loss"
     ),
@@ -77,7 +78,7 @@ _EXAMPLES = {
         "/v1/loss",
         [{"pointer": "/target/1", "detail": "class index 7 is outside [0, 3)"}],
     ),
-    429: problem(429, "too many requests are in flight; ask again later", "/v1/loss"),
+    429: problem(429, "over this key's quota of 50 requests a second, 50 at once; try again in 1 s", "/v1/loss"),
     500: problem(500, "an internal error; the log has it under this request's id", "/v1/loss"),
     503: problem(503, "the service is stopping or not ready", "/v1/loss"),
     504: problem(504, "the deadline passed before the answer was there", "/v1/loss"),
@@ -96,7 +97,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 _ANYWHERE = (401, 403, 406, 429, 500, 503)
 """What every operation may answer; the probes for health need no key and have no quota."""
-_PROBES = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 _HEADERS: dict[str, dict[str, Any]] = {
     "RequestID": {
         "description": "The request's id: the caller's own `X-Request-ID` where that can be one, else a new one.",
@@ -156,6 +156,7 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
         elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
             _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
     _double(schemas)
+    _secure(document)
     return document
 
 
@@ -166,7 +167,7 @@ def _complete(path: str, responses: dict[str, Any]) -> dict[str, Any]:
         del responses["422"]
     for status in _ANYWHERE:
         # Where Triton's client reads, no coding is refused; a probe is answered whoever asks.
-        known = status in (406, 500) if path in _PROBES else True
+        known = status in (406, 500) if path in PUBLIC else True
         if known and not (status == 406 and path.startswith("/v2")):
             responses.setdefault(str(status), PROBLEMS[status])
     found = {}
@@ -177,6 +178,18 @@ def _complete(path: str, responses: dict[str, Any]) -> dict[str, Any]:
         told = {name: {"$ref": f"#/components/headers/{component}"} for name, component in headers.items()}
         found[code] = {**response, "headers": told}
     return found
+
+
+def _secure(document: dict[str, Any]) -> None:
+    """Tell of the API key, which not every service asks for: clients may be made with and without one."""
+    document["components"]["securitySchemes"] = {
+        "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, where the service asks for one."}
+    }
+    document["security"] = [{}, {"api_key": []}]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if path in PUBLIC:
+                operation["security"] = []
 
 
 def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:

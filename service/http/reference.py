@@ -1,14 +1,11 @@
-"""What can be read about the service: the catalogue, the limits, health, and the documentation page."""
+"""What can be read about the service: the catalogue, the limits and health."""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, Field
-from starlette.responses import HTMLResponse, Response
 
 from schemas.batch import MAX_LOSSES
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
@@ -19,12 +16,6 @@ from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
-
-ASSETS = {
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "favicon-32x32.png": "image/png",
-}
 
 
 class Limits(BaseModel):
@@ -116,25 +107,3 @@ async def readyz(request: Request) -> Any:
     if fault is not None:
         raise HTTPProblem(503, fault, AGAIN)
     return Health(status="ok")
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs(request: Request) -> HTMLResponse:
-    """The interactive documentation, served whole by this process."""
-    return get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title=f"{request.app.title} API",
-        swagger_js_url="docs/swagger-ui-bundle.js",
-        swagger_css_url="docs/swagger-ui.css",
-        swagger_favicon_url="docs/favicon-32x32.png",
-        swagger_ui_parameters={"defaultModelsExpandDepth": 0, "docExpansion": "list", "filter": True},
-    )
-
-
-@router.get("/docs/{name}", include_in_schema=False)
-async def docs_asset(name: str) -> Response:
-    """A file of the documentation page."""
-    if name not in ASSETS:
-        raise HTTPProblem(404, f"there is nothing at /docs/{name}")
-    content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
-    return Response(content, media_type=ASSETS[name], headers={"cache-control": "public, max-age=86400"})

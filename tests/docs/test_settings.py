@@ -19,6 +19,8 @@ def values(schema: dict[str, Any]) -> str:
         return "`true`, `false`"
     if schema["type"] == "string":
         return "text"
+    if schema["type"] == "array":
+        return "list, parted by commas"
     kind = "whole number" if schema["type"] == "integer" else "number"
     if "maximum" in schema:
         return f"{kind}, {schema['minimum']} to {schema['maximum']}"
@@ -33,8 +35,9 @@ def rows() -> list[str]:
     for name, schema in Settings.model_json_schema()["properties"].items():
         default = schema["default"]
         shown = str(default).lower() if isinstance(default, bool) else str(default)
+        shown = "none" if default in ("", []) else f"`{shown}`"
         variable = f"GRADWIRE_{name.upper()}"
-        made.append(f"| `{variable}` | `{shown}` | {values(schema)} | {schema['description']} |")
+        made.append(f"| `{variable}` | {shown} | {values(schema)} | {schema['description']} |")
     return made
 
 

@@ -31,7 +31,16 @@ class Statuses(AccessLog):
         super().__init__("text")
         self.seen: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def write(self, request_id: str, method: str, path: str, status: int, seconds: float, loss: str | None) -> None:
+    def write(
+        self,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        loss: str | None,
+        caller: str | None = None,
+    ) -> None:
         self.seen.put(status)
 
 

@@ -139,6 +139,26 @@ def test_every_answer_tells_of_its_headers(document: dict[str, Any], client: InP
         assert client.get(path).headers.keys() >= {"x-request-id", "server-timing"}
 
 
+def test_a_key_may_be_sent_and_need_not_be(document: dict[str, Any]) -> None:
+    (name,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][name]["type"] == "http"
+    assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
+    assert document["security"] == [{}, {name: []}]
+
+
+def test_only_what_is_public_does_without_a_key(document: dict[str, Any]) -> None:
+    public = set()
+    for path, method, operation in operations(document):
+        refusals = {"401", "403", "429"} & set(operation["responses"])
+        if operation.get("security") == []:
+            public.add(path)
+            assert not refusals, (path, method)
+        else:
+            assert "security" not in operation, (path, method)
+            assert len(refusals) == 3, (path, method)
+    assert public == {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
+
+
 def test_json_is_the_first_form_of_every_body_and_answer(document: dict[str, Any]) -> None:
     """Most generators take the first that they find."""
     for path, method, operation in operations(document):
