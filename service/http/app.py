@@ -30,6 +30,7 @@ from service.http.documents import Documents
 from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
+from service.http.problems import stopping
 from service.http.reference import not_found, router
 from service.settings import Settings
 from service.telemetry import AccessLog, configure
@@ -54,7 +55,7 @@ class LossRoute(APIRoute):
 class Gradwire(FastAPI):
     """FastAPI behind the front: compute requests go straight to their routes, all others through FastAPI."""
 
-    front: ASGIApp
+    front: Front
     compute_routes: dict[str, ASGIApp]
     """What serves the POSTs to a path that computes."""
 
@@ -75,6 +76,14 @@ class Gradwire(FastAPI):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
         return super().__call__(scope, receive, send)
 
+    def refuse_work(self) -> None:
+        """Compute nothing that is not asked for yet, and answer the rest as before: the process is about to end."""
+        self.compute_routes = dict.fromkeys(self.compute_routes, _refuse)
+
+    def refuse_rest(self) -> None:
+        """Answer what is cancelled from now on with 503."""
+        self.front.ended = True
+
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
         return Documents(AsyncExitStackMiddleware(self.router), self.state.settings.compress_bytes)
@@ -92,7 +101,7 @@ def make_engine(settings: Settings) -> Engine:
     )
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> Gradwire:
     """The ASGI application, with an engine that lives as long as it does."""
     settings = settings or Settings()
     configure(settings.log_level, settings.log_format)
@@ -110,6 +119,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.draining = False
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
@@ -155,6 +165,10 @@ def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequ
     route.loss_class = cls
     app.router.routes.append(route)
     app.compute_routes[path] = partial(computing.serve, cls)
+
+
+async def _refuse(*_: object) -> None:
+    raise stopping()
 
 
 def _examples(cls: type[LossRequest] | None) -> dict[str, Any]:

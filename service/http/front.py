@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -13,8 +14,8 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.body import Disconnected
-from service.http.connection import SCOPE_KEY
-from service.http.problems import render
+from service.http.connection import SCOPE_KEY, Connection
+from service.http.problems import render, stopping
 from service.telemetry import AccessLog
 
 log = logging.getLogger("gradwire.http")
@@ -28,6 +29,9 @@ class Front:
     In the scope, `gradwire.id` is the request's id, `gradwire.status` that of an answer that has begun, and
     `gradwire.loss` the name of the loss that is computed.
     """
+
+    ended = False
+    """Whether the time for answers is over: the server cancels what it still waits for."""
 
     def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
         self._app = app
@@ -60,16 +64,32 @@ class Front:
             await self._app(scope, receive, answer)
         except Disconnected:
             scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
-        except Exception as error:
-            if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
+        except asyncio.CancelledError:
+            if not self.ended:
                 raise
-            await self._refuse(error, _reference(scope), request_id, answer)
+            await self._leave(scope, request_id, answer)
+        except Exception as error:
+            await self._fail(error, scope, request_id, answer)
         finally:
             scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
                 seconds = time.perf_counter() - began
                 status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")
                 self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
+
+    async def _fail(self, error: Exception, scope: Scope, request_id: bytes, answer: Send) -> None:
+        """The answer to a request that ended in this exception."""
+        if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
+            raise error
+        await self._refuse(error, _reference(scope), request_id, answer)
+
+    async def _leave(self, scope: Scope, request_id: bytes, answer: Send) -> None:
+        """The last of a request that was not answered in time."""
+        connection: Connection | None = scope.get(SCOPE_KEY)
+        if "gradwire.status" not in scope:
+            await self._refuse(stopping(), _reference(scope), request_id, answer)
+        elif connection is not None:
+            connection.break_off()
 
     async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
         status, headers, body = render(error, instance)

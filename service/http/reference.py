@@ -17,7 +17,7 @@ from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
 from service.engine.base import probe
-from service.http.problems import MAX_ERRORS, HTTPProblem
+from service.http.problems import MAX_ERRORS, HTTPProblem, stopping
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
@@ -115,11 +115,15 @@ async def livez() -> Any:
 async def readyz(request: Request) -> Any:
     """Answers 200 when a small loss, computed on the worker just now, came out right."""
     state = request.app.state
+    if state.draining:
+        raise stopping()
     try:
         async with asyncio.timeout(state.settings.probe_seconds):
             right = await probe(state.engine)
     except TimeoutError:
         raise HTTPProblem(503, "the probe computation did not come back in time", {"retry-after": "1"}) from None
+    if state.draining:
+        raise stopping()
     if not right:
         raise HTTPProblem(503, "the probe computation failed", {"retry-after": "1"})
     return Health(status="ok")

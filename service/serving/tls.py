@@ -1,0 +1,52 @@
+"""TLS by settings: the certificate, and whose certificates callers must show."""
+
+from __future__ import annotations
+
+import ssl
+
+from service.settings import Settings
+
+
+class BadTLS(Exception):
+    """The files that the settings name cannot be used; the message says which and why."""
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """What the settings ask for, TLS 1.2 or later; `None` where they name no certificate. Raises `BadTLS`."""
+    if not settings.tls_cert_file:
+        for name in ("tls_key_file", "tls_ca_file"):
+            if getattr(settings, name):
+                raise BadTLS(f"{name} is set without tls_cert_file")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, settings)
+    if settings.tls_ca_file:
+        try:
+            context.load_verify_locations(settings.tls_ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise BadTLS(f"tls_ca_file {settings.tls_ca_file}: {_reason(error)}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
+    """Read the certificate and its key, also again: connections from then on use them. Raises `BadTLS`."""
+    # Without a password OpenSSL would ask for one on the terminal.
+    password = settings.tls_key_password.get_secret_value()
+    try:
+        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file or None, lambda: password)
+    except (OSError, ssl.SSLError) as error:
+        named = " and ".join(filter(None, (settings.tls_cert_file, settings.tls_key_file)))
+        raise BadTLS(f"the certificate and key in {named}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason is None:
+            return "this is no PEM file of that kind"
+        if error.reason in {"BAD_DECRYPT", "BAD_PASSWORD_READ", "PROBLEMS_GETTING_PASSWORD"}:
+            return "the key's password (tls_key_password) is missing or wrong"
+        return error.reason.lower().replace("_", " ")
+    return (error.strerror or str(error)).lower()
