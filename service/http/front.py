@@ -64,12 +64,8 @@ class Front:
             await self._app(scope, receive, answer)
         except Disconnected:
             scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
-        except asyncio.CancelledError:
-            if not self.ended:
-                raise
-            await self._leave(scope, request_id, answer)
-        except Exception as error:
-            await self._fail(error, scope, request_id, answer)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again where there is no answer to it
+            await self._end(error, scope, request_id, answer)
         finally:
             scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
@@ -77,21 +73,20 @@ class Front:
                 status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")
                 self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
 
-    async def _fail(self, error: Exception, scope: Scope, request_id: bytes, answer: Send) -> None:
-        """The answer to a request that ended in this exception."""
-        if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
+    async def _end(self, error: BaseException, scope: Scope, request_id: bytes, answer: Send) -> None:
+        """Answer a request that ended in this exception, or break off an answer that has begun."""
+        begun = "gradwire.status" in scope
+        if self.ended and isinstance(error, asyncio.CancelledError):
+            connection: Connection | None = scope.get(SCOPE_KEY)
+            if begun and connection is not None:
+                connection.break_off()
+                return
+            error = stopping()
+        elif begun or isinstance(error, asyncio.CancelledError):
             raise error
         await self._refuse(error, _reference(scope), request_id, answer)
 
-    async def _leave(self, scope: Scope, request_id: bytes, answer: Send) -> None:
-        """The last of a request that was not answered in time."""
-        connection: Connection | None = scope.get(SCOPE_KEY)
-        if "gradwire.status" not in scope:
-            await self._refuse(stopping(), _reference(scope), request_id, answer)
-        elif connection is not None:
-            connection.break_off()
-
-    async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
+    async def _refuse(self, error: BaseException, instance: str, request_id: bytes, answer: Send) -> None:
         status, headers, body = render(error, instance)
         if status == 500:
             log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})
