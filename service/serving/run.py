@@ -13,6 +13,8 @@ from service.serving.workers import Workers
 from service.settings import Settings
 from service.telemetry import configure
 
+KEYS = ("api_keys", "api_keys_file")
+"""The settings that make callers show a key."""
 NOT_STARTED = 3
 """The exit code where the engine does not start."""
 
@@ -38,7 +40,7 @@ def run(settings: Settings) -> int:
         raise CannotServe(f"cannot listen on {settings.host} port {settings.port}: {reason}") from None
     shown = url(listening, "http" if context is None else "https")
     print(f"Gradwire {version('gradwire')} on {shown} (documentation at /docs)", flush=True)
-    warn_if_open(listening, guarded=False)
+    warn_if_open(listening, guarded=any(getattr(settings, name, "") for name in KEYS))
     if server is None:
         return Workers(settings, listening).run()
     server.run(sockets=[listening])

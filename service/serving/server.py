@@ -26,6 +26,7 @@ from service.http.app import Gradwire
 from service.http.protocol import Protocol
 from service.serving.early import ENDING
 from service.serving.heap import Trim
+from service.serving.tls import Renewal
 from service.settings import Settings
 from service.telemetry import configuration
 
@@ -65,6 +66,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._alone = alone
         self._trim = Trim()
+        self._renewal = None if context is None else Renewal(context, settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = asyncio.Event()
 
@@ -102,6 +104,8 @@ class Server(uvicorn.Server):
             await self.on_tick(0)  # uvicorn's own: the Date header
             self.beat()
             self._trim.look(self.server_state.total_requests, bool(self.server_state.tasks))
+            if self._renewal is not None:
+                self._renewal.look()
             await asyncio.sleep(1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

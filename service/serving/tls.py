@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from pathlib import Path
 
 from service.settings import Settings
+
+log = logging.getLogger("gradwire.serving")
 
 
 class BadTLS(Exception):
@@ -40,6 +44,34 @@ def load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
     except (OSError, ssl.SSLError) as error:
         named = " and ".join(filter(None, (settings.tls_cert_file, settings.tls_key_file)))
         raise BadTLS(f"the certificate and key in {named}: {_reason(error)}") from None
+
+
+class Renewal:
+    """Takes a certificate up that was renewed in place: connections from then on use it."""
+
+    def __init__(self, context: ssl.SSLContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._seen = self._times()
+
+    def look(self) -> None:
+        """Called every now and then: read the files again where they have changed."""
+        times = self._times()
+        if times == self._seen:
+            return
+        self._seen = times
+        try:
+            # First beside: half a pair in a context that is in use would fail its next connections.
+            tls_context(self._settings)
+            load_certificate(self._context, self._settings)
+        except BadTLS as error:
+            log.error("the changed certificate cannot be used; the one before is", extra={"reason": str(error)})  # noqa: TRY400
+        else:
+            log.info("the certificate was read again")
+
+    def _times(self) -> list[int]:
+        paths = filter(None, (self._settings.tls_cert_file, self._settings.tls_key_file))
+        return [Path(path).stat().st_mtime_ns if Path(path).exists() else 0 for path in paths]
 
 
 def _reason(error: OSError) -> str:

@@ -33,8 +33,9 @@ def rows() -> list[str]:
     for name, schema in Settings.model_json_schema()["properties"].items():
         default = schema["default"]
         shown = str(default).lower() if isinstance(default, bool) else str(default)
+        shown = "none" if default == "" else f"`{shown}`"
         variable = f"GRADWIRE_{name.upper()}"
-        made.append(f"| `{variable}` | `{shown}` | {values(schema)} | {schema['description']} |")
+        made.append(f"| `{variable}` | {shown} | {values(schema)} | {schema['description']} |")
     return made
 
 
