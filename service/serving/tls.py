@@ -76,7 +76,7 @@ class Renewal:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        if error.reason is None:  # OpenSSL tells these apart, Python does not
+        if not error.reason:  # OpenSSL tells these apart, Python does not
             return "no such thing in PEM, or the key's password (tls_key_password) is missing or wrong"
         return error.reason.lower().replace("_", " ")
     return (error.strerror or str(error)).lower()
