@@ -55,7 +55,8 @@ ENV PATH=/opt/gradwire/bin:$PATH \
     GRADWIRE_HOST=0.0.0.0
 USER 10001:10001
 EXPOSE 8000
+# docker stop waits 10 s by default, the server drains for up to 30: docker stop --time 45, or run --stop-timeout 45.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('GRADWIRE_PORT', '8000')), timeout=2); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", "import http.client, os, ssl, sys; where = {'host': '127.0.0.1', 'port': int(os.environ.get('GRADWIRE_PORT', '8000')), 'timeout': 2}; c = http.client.HTTPSConnection(**where, context=ssl._create_unverified_context()) if os.environ.get('GRADWIRE_TLS_CERT_FILE') else http.client.HTTPConnection(**where); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["tini", "--", "gradwire"]
 CMD ["serve"]

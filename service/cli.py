@@ -1,38 +1,25 @@
-"""The command `gradwire`."""
+"""The command `gradwire`.
+
+Commands import what they need themselves: torch takes seconds, in which a signal must be heeded already.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import torch
 import typer
-import uvicorn
-from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
-from uvicorn.supervisors import Multiprocess
 
-from schemas.catalogue import CatalogueEntry, catalogue, entry
-from schemas.losses import LOSSES, resolve
-from schemas.problem import InvalidRequest
-from service.access import FaultyKeys
-from service.access.ledger import shared_file
-from service.compute import compute, open_device
-from service.http.access import QUOTAS, keyring_of
-from service.http.app import create_app
-from service.http.problems import render
-from service.http.protocol import Protocol
 from service.key_commands import app as keys
-from service.settings import Settings
-from service.telemetry import configuration
-from service.wire import json as wire
+from service.serving.early import end_at_once_on_signals
+
+if TYPE_CHECKING:
+    from schemas.catalogue import CatalogueEntry
+    from service.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,14 +29,13 @@ app = typer.Typer(
     help="Losses and their gradients, exactly PyTorch's: over HTTP (`serve`) or right here (`loss`).",
 )
 
-WORKER_STARTS_WITHIN = 60
-"""Seconds until a worker process that does not answer is replaced; one that still imports torch answers late."""
-
 app.add_typer(keys, name="keys")
 
 
 def main() -> None:
     """Run the command."""
+    if sys.argv[1:2] == ["serve"]:
+        end_at_once_on_signals()
     app()
 
 
@@ -84,6 +70,8 @@ def serve(
     Every option is also a setting: `GRADWIRE_HOST`, `GRADWIRE_PORT`, `GRADWIRE_WORKERS`, `GRADWIRE_DEVICE`, and more
     that the documentation lists. An option wins over its variable.
     """
+    from service.serving.run import CannotServe, run
+
     given = {"host": host, "port": port, "workers": workers, "device": device}
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _check_device(settings.device)
@@ -91,53 +79,12 @@ def serve(
     # Worker processes read their settings from the environment.
     for name in given:
         os.environ[f"GRADWIRE_{name.upper()}"] = str(getattr(settings, name))
-    config = uvicorn.Config(
-        "service.http.app:create_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http=Protocol,
-        ws="none",
-        access_log=False,
-        log_config=configuration(settings.log_level, settings.log_format),
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        timeout_worker_healthcheck=WORKER_STARTS_WITHIN,
-    )
     try:
-        listening = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        _fail(f"cannot listen on {settings.host} port {settings.port}")
-    # Whoever reads the address below can connect at once; what comes early is answered when the engine is up.
-    listening.listen(config.backlog)
-    address, bound = listening.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    print(f"Gradwire {version('gradwire')} on http://{shown}:{bound} (documentation at /docs)", flush=True)
-    if settings.workers > 1:
-        with shared_file() as quotas:
-            os.environ[QUOTAS] = str(quotas)
-            Multiprocess(config, sockets=[listening]).run()
-        return
-    server = _Server(config)
-    server.run(sockets=[listening])
-    if not server.started:
-        raise typer.Exit(3)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, without raising the signal that ended it again: a drained service exits 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let uvicorn handle the signals, and forget them afterwards."""
-        with super().capture_signals():
-            try:
-                yield
-            finally:
-                self._captured_signals.clear()
+        code = run(settings)
+    except CannotServe as error:
+        _fail(str(error))
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `gradwire losses huber_loss --json | jq .example | gradwire loss -`")
@@ -149,6 +96,13 @@ def loss(
 
     Prints the answer as JSON. A faulty request prints its problem document on standard error, and exits with 1.
     """
+    import torch
+
+    from schemas.problem import InvalidRequest
+    from service.compute import compute, open_device
+    from service.http.problems import render
+    from service.wire import json as wire
+
     settings = _settings({} if device is None else {"device": device})
     _check_device(settings.device)
     try:
@@ -173,6 +127,9 @@ def losses(
     as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue's entry as JSON.")] = False,
 ) -> None:
     """The catalogue: every loss, or one with its tensors, options and an example."""
+    from schemas.catalogue import catalogue, entry
+    from schemas.losses import LOSSES, resolve
+
     if name is None:
         if as_json:
             print(catalogue().model_dump_json(indent=2))
@@ -191,12 +148,19 @@ def losses(
 @app.command(epilog="Example: `gradwire openapi > openapi.json`, for a client generator")
 def openapi() -> None:
     """Print the OpenAPI document of the service."""
+    from service.http.app import create_app
+
     given = {"log_level": "error", "access_log": False, "api_keys": "", "api_keys_file": ""}
     document = create_app(_settings(given)).openapi()
     print(json.dumps(document, indent=2))
 
 
 def _print_all() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from schemas.catalogue import catalogue
+
     table = Table("loss", "torch.nn", "family", "what it is", box=None, header_style="bold")
     for item in catalogue().losses:
         table.add_row(item.name, ", ".join(item.aliases), item.family, item.summary)
@@ -204,6 +168,9 @@ def _print_all() -> None:
 
 
 def _print_one(item: CatalogueEntry) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False, markup=False)
     console.print(f"{item.name} ({', '.join(item.aliases)})", style="bold")
     console.print(f"{item.summary}\n\n  {item.formula}\n\nmean divides by {item.mean}.\n")
@@ -223,6 +190,10 @@ def _print_one(item: CatalogueEntry) -> None:
 
 
 def _settings(given: dict[str, Any]) -> Settings:
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -231,6 +202,8 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 def _check_device(name: str) -> None:
+    from service.compute import open_device
+
     try:
         open_device(name)
     except ValueError as error:
@@ -238,6 +211,9 @@ def _check_device(name: str) -> None:
 
 
 def _check_keys(settings: Settings) -> None:
+    from service.access import FaultyKeys
+    from service.http.access import keyring_of
+
     try:
         keyring = keyring_of(settings)
         if keyring is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
@@ -80,8 +80,24 @@ class Settings(BaseSettings):
     probe_seconds: float = Field(
         5.0, gt=0, description="How long `/readyz` waits for its probe computation, in seconds."
     )
+    drain_grace_seconds: int = Field(
+        0,
+        ge=0,
+        description="How long new work is still taken after SIGTERM, while `/readyz` says 503 already, in seconds: "
+        "about what it takes until nobody sends any more.",
+    )
     drain_seconds: int = Field(
-        30, ge=0, description="How long requests in flight may take to be answered after SIGTERM, in seconds."
+        30,
+        ge=0,
+        description="How long requests in flight may take to be answered after SIGTERM and that grace, in seconds.",
+    )
+    tls_cert_file: str = Field(
+        "", description="A PEM file with the certificate (and the chain to it); with one, only HTTPS is served."
+    )
+    tls_key_file: str = Field("", description="A PEM file with the certificate's key, where it is another file.")
+    tls_key_password: SecretStr = Field(SecretStr(""), description="The password of an encrypted key.")
+    tls_ca_file: str = Field(
+        "", description="A PEM file of authorities; with one, callers must show a certificate by one of them."
     )
     api_keys_file: str = Field(
         "", description="A TOML file of API keys (docs/access.md); where there are keys, callers need one."

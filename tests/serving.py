@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import IO
 import httpx
 
 COMMAND = str(Path(sys.executable).with_name("gradwire"))
-ADDRESS = re.compile(r"http://(?P<host>[^ :]+):(?P<port>\d+)")
+ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>[^ :]+):(?P<port>\d+)")
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -34,13 +35,14 @@ class RunningServer:
     greeting: str
     host: str
     port: int
+    scheme: str = "http"
     lines: list[str] = field(default_factory=list)
     _new: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def follow(self, stream: IO[str]) -> None:
         """Gather its log until it ends."""
@@ -56,8 +58,10 @@ class RunningServer:
 
 
 @contextmanager
-def serving(*options: str, **settings: str) -> Iterator[RunningServer]:
-    """Start a server; in the end stop it by SIGTERM and see it exit with 0."""
+def serving(
+    *options: str, ends_with: int = 0, verify: ssl.SSLContext | bool = True, **settings: str
+) -> Iterator[RunningServer]:
+    """Start a server; in the end stop it by SIGTERM and see it exit with 0, or as told."""
     with subprocess.Popen(
         [COMMAND, "serve", "--port", "0", "--device", "cpu", *options],
         stdout=subprocess.PIPE,
@@ -72,15 +76,17 @@ def serving(*options: str, **settings: str) -> Iterator[RunningServer]:
         if found is None:
             process.kill()
             raise AssertionError(f"no address in {greeting!r}: {process.stderr.read()}")
-        server = RunningServer(process, greeting, found["host"], int(found["port"]))
+        host = found["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - where a server for all is asked
+        server = RunningServer(process, greeting, host, int(found["port"]), found["scheme"])
         follower = threading.Thread(target=server.follow, args=(process.stderr,))
         follower.start()
         try:
-            # Connections wait until it is up; a signal before that would end it as any process.
-            httpx.get(f"{server.url}/livez", timeout=60, headers={"x-request-id": "first"}).raise_for_status()
+            # Connections wait until it is up.
+            first = {"x-request-id": "first"}
+            httpx.get(f"{server.url}/livez", timeout=60, headers=first, verify=verify).raise_for_status()
             yield server
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait()
             follower.join()
-        assert code == 0, server.lines
+        assert code == ends_with, server.lines

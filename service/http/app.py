@@ -31,6 +31,7 @@ from service.http.ending import end_when_lost
 from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
+from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
 from service.settings import Settings
@@ -56,7 +57,7 @@ class LossRoute(APIRoute):
 class Gradwire(FastAPI):
     """FastAPI behind the front: compute requests go straight to their routes, all others through FastAPI."""
 
-    front: ASGIApp
+    front: Front
     compute_routes: dict[str, ASGIApp]
     """What serves the POSTs to a path that computes."""
 
@@ -77,6 +78,14 @@ class Gradwire(FastAPI):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
         return super().__call__(scope, receive, send)
 
+    def refuse_work(self) -> None:
+        """Compute nothing that is not asked for yet, and answer the rest as before: the process is about to end."""
+        self.compute_routes = dict.fromkeys(self.compute_routes, _refuse)
+
+    def refuse_rest(self) -> None:
+        """Answer what is cancelled from now on with 503."""
+        self.front.ended = True
+
     def build_middleware_stack(self) -> ASGIApp:
         """Only what FastAPI's own routes need lies before the router: all that is raised is the front's."""
         return Documents(AsyncExitStackMiddleware(self.router), self.state.settings.compress_bytes)
@@ -95,7 +104,7 @@ def make_engine(settings: Settings) -> Engine:
     )
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> Gradwire:
     """The ASGI application, with an engine that lives as long as it does. Raises `FaultyKeys`."""
     settings = settings or Settings()
     configure(settings.log_level, settings.log_format)
@@ -114,6 +123,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.settings = settings
     app.state.engine = engine
     app.state.readiness = Readiness(engine, settings.probe_seconds)
+    app.state.draining = False
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     access = app.state.access = open_access(settings)
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
@@ -162,6 +172,10 @@ def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequ
     route.loss_class = cls
     app.router.routes.append(route)
     app.compute_routes[path] = partial(computing.serve, cls)
+
+
+async def _refuse(*_: object) -> None:
+    raise stopping()
 
 
 def _examples(cls: type[LossRequest] | None) -> dict[str, Any]:

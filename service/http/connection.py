@@ -118,6 +118,11 @@ class Connection(asyncio.BufferedProtocol):
         cycle.on_response()
         return True
 
+    def break_off(self) -> None:
+        """End the connection amid the answer."""
+        self._cycle.disconnected = True
+        self._protocol.transport.abort()
+
     # The protocol.
 
     def get_buffer(self, sizehint: int) -> memoryview:

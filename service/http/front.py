@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -14,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.access import Access
 from service.http.body import Disconnected
-from service.http.connection import SCOPE_KEY
+from service.http.connection import SCOPE_KEY, Connection
 from service.http.cors import CORS
-from service.http.problems import render
+from service.http.problems import render, stopping
 from service.http.security_headers import secured
 from service.telemetry import AccessLog
 
@@ -32,6 +33,9 @@ class Front:
     `gradwire.status` the status of an answer that has begun, `gradwire.loss` the name of the loss that is computed,
     `gradwire.caller` that of the API key, and `gradwire.fields` the fields that every answer to this request bears.
     """
+
+    ended = False
+    """Whether the time for answers is over: the server cancels what it still waits for."""
 
     def __init__(
         self, app: ASGIApp, access_log: AccessLog | None, access: Access | None = None, cors: CORS | None = None
@@ -70,10 +74,8 @@ class Front:
             await self._serve(scope, receive, answer)
         except Disconnected:
             scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
-        except Exception as error:
-            if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
-                raise
-            await self._refuse(error, _reference(scope), request_id, answer)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again where there is no answer to it
+            await self._end(error, scope, request_id, answer)
         finally:
             scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
             if self._access_log is not None:
@@ -94,7 +96,20 @@ class Front:
             self._access.admit(scope)
         await self._app(scope, receive, send)
 
-    async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
+    async def _end(self, error: BaseException, scope: Scope, request_id: bytes, answer: Send) -> None:
+        """Answer a request that ended in this exception, or break off an answer that has begun."""
+        begun = "gradwire.status" in scope
+        if self.ended and isinstance(error, asyncio.CancelledError):
+            connection: Connection | None = scope.get(SCOPE_KEY)
+            if begun and connection is not None:
+                connection.break_off()
+                return
+            error = stopping()
+        elif begun or isinstance(error, asyncio.CancelledError):
+            raise error
+        await self._refuse(error, _reference(scope), request_id, answer)
+
+    async def _refuse(self, error: BaseException, instance: str, request_id: bytes, answer: Send) -> None:
         status, headers, body = render(error, instance)
         if status == 500:
             log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})

@@ -35,6 +35,11 @@ class HTTPProblem(Exception):
         self.headers = dict(headers or {})
 
 
+def stopping() -> HTTPProblem:
+    """Another process, or this one's successor, will answer."""
+    return HTTPProblem(503, "the service is stopping", {"retry-after": "1", "connection": "close"})
+
+
 def problem(status: int, detail: str, instance: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """A problem document."""
     title = TITLES.get(status) or HTTPStatus(status).phrase

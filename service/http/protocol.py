@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -26,6 +26,9 @@ IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
 
 class Protocol(HttpToolsProtocol):
     """The protocol that `gradwire serve` runs under uvicorn."""
+
+    draining: ClassVar[bool] = False
+    """Whether the process is about to end: every answer then is its connection's last."""
 
     _at_head = True
     _serving: Any = None
@@ -48,8 +51,17 @@ class Protocol(HttpToolsProtocol):
             serving.message_event.set()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """Close where nothing was asked; else after the answer. What is coming in now is answered yet."""
+        if self.timeout_keep_alive_task is not None:
+            self.transport.close()
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._serving = cycle
+        if self.draining:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:

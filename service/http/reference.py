@@ -12,7 +12,7 @@ from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
-from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem
+from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem, stopping
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
@@ -103,7 +103,12 @@ async def livez() -> Any:
 )
 async def readyz(request: Request) -> Any:
     """Answers 200 when a small loss, computed on the worker within the last second, came out right."""
-    fault = await request.app.state.readiness.fault()
+    state = request.app.state
+    if state.draining:
+        raise stopping()
+    fault = await state.readiness.fault()
+    if state.draining:
+        raise stopping()
     if fault is not None:
         raise HTTPProblem(503, fault, AGAIN)
     return Health(status="ok")

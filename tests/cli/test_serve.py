@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 
 import httpx
@@ -77,25 +76,3 @@ def test_two_workers_serve_and_stop_by_sigterm() -> None:
     started = [line for line in running.lines if '"engine started"' in line]
     assert len(started) == 2
     assert not any("Traceback" in line for line in running.lines), running.lines
-
-
-def test_a_request_in_flight_is_answered_after_sigterm() -> None:
-    body = json.dumps(REQUEST).encode()
-    head = f"POST /v1/loss HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with serving() as running:
-        with socket.create_connection((running.host, running.port)) as caller:
-            caller.sendall(head + body[:5])
-            httpx.get(f"{running.url}/livez", timeout=60).raise_for_status()  # so the half request is read by now
-            running.process.send_signal(signal.SIGTERM)
-            running.logged("Shutting down")
-            caller.sendall(body[5:])
-            answer = b"".join(iter(lambda: caller.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b'"loss":4.0' in answer
-
-
-def test_sigint_ends_it_well() -> None:
-    with serving() as running:
-        httpx.get(f"{running.url}/livez", timeout=60).raise_for_status()
-        running.process.send_signal(signal.SIGINT)
-        assert running.process.wait() == 0

@@ -1,0 +1,1 @@
+"""How the service starts, runs as one process or several, and ends."""
