@@ -24,6 +24,7 @@ from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.engine.base import probe
 from service.http import oip
+from service.http.admission import Admission
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.documents import Documents
@@ -113,7 +114,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
-    computing = app.state.computing = Computing(engine, settings)
+    admission = app.state.admission = Admission(settings)
+    computing = app.state.computing = Computing(engine, settings, admission)
     add_route(app, computing, "/v1/loss", None)
     batch = batch_route()
     app.router.routes.append(batch)

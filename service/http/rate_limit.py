@@ -1,8 +1,8 @@
 """What a caller is told of the limits that it met: `RateLimit-Policy`, `RateLimit` and `Retry-After`.
 
-The first two are those of draft-ietf-httpapi-ratelimit-headers (11): lists of policies by name. A policy is a quota `q`,
-counted in `qu` (requests, where that is left out), over a window of `w` seconds; where it stands is what remains, `r`,
-and the seconds until more does, `t`.
+The first two are those of draft-ietf-httpapi-ratelimit-headers (11): lists of policies by name. A policy is a quota
+`q`, counted in `qu` (requests, where that is left out), over a window of `w` seconds; where it stands is what remains,
+`r`, and the seconds until more does, `t`.
 """
 
 from __future__ import annotations
