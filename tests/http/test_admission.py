@@ -97,8 +97,11 @@ def test_memory_that_is_taken_refuses_with_503_and_what_never_fits_with_413() ->
     assert (problem.status, problem.headers["retry-after"]) == (503, "1")
     assert refusal(made, MIB).status == 413
     assert (made.refused["memory"], made.refused["too_large"]) == (1, 1)
-    with pytest.raises(HTTPProblem, match="no memory"):
-        held.need(MIB // 4, MIB * 3 // 4 - BASE_BYTES)
+    other = made.admit({}, {}, 2)
+    for size, work in ((MIB // 2, 0), (0, MIB // 2)):
+        with pytest.raises(HTTPProblem, match="no memory"):
+            other.need(size, work)
+    other.release()
     held.release()
     made.admit({}, {b"content-length": b"%d" % (MIB // 4)}, 2)
 
