@@ -90,7 +90,7 @@ def decode(coding: str, data: bytes) -> bytes | bytearray:
     """By the service's own decoder: zlib's or zstd's work, and its bounds."""
     decoder = open_decoder(coding.encode(), 1 << 30)
     assert decoder is not None
-    decoder.feed(data)
+    list(decoder.feed(data))
     return decoder.finish()
 
 

@@ -14,19 +14,38 @@ SUGGESTIONS = 8
 """Unknown members for which a like name is looked up: each takes as long as checking a small request."""
 
 
-def faults_of(error: ValidationError, known: set[str] | None = None) -> list[Fault]:
+class Suggestions:
+    """How many like names may still be looked up for one call."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = SUGGESTIONS) -> None:
+        self.left = left
+
+
+def faults_of(
+    error: ValidationError, known: set[str] | None = None, suggestions: Suggestions | None = None
+) -> list[Fault]:
     """Every fault of a validation error; `known` are the members that an unknown one may have meant."""
     items = error.errors(include_url=False)
-    return [_fault(item, known or set() if at < SUGGESTIONS else set()) for at, item in enumerate(items)]
+    own = Suggestions() if suggestions is None else Suggestions(min(SUGGESTIONS, suggestions.left))
+    before = own.left
+    found = [_fault(item, known or set(), own) for item in items]
+    if suggestions is not None:
+        suggestions.left -= before - own.left
+    return found
 
 
-def _fault(item: ErrorDetails, known: set[str]) -> Fault:
+def _fault(item: ErrorDetails, known: set[str], suggestions: Suggestions) -> Fault:
     where = pointer(*item["loc"])
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, TensorFault):
         return Fault(where + cause.fault.pointer, cause.fault.detail, cause.fault.status)
     if item["type"] == "extra_forbidden":
-        near = get_close_matches(str(item["loc"][-1]), known, 1)
+        near: list[str] = []
+        if known and suggestions.left:
+            suggestions.left -= 1
+            near = get_close_matches(str(item["loc"][-1]), known, 1)
         return Fault(where, "unknown member" + (f"; did you mean {near[0]}?" if near else ""))
     if item["type"] == "missing":
         return Fault(where, "required, but missing")

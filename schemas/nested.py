@@ -121,14 +121,14 @@ def _finite(number: float) -> float:
 
 def first_not_whole(value: Any) -> tuple[tuple[int, ...], Any] | None:
     """Where a nested list first holds something that is no 64-bit integer, and what: for messages."""
-    stack: list[tuple[tuple[int, ...], Any]] = [((), value)]
-    while stack:
-        path, item = stack.pop()
-        if type(item) is list:
-            stack.extend(((*path, at), inner) for at, inner in reversed(list(enumerate(item))))
-        elif type(item) is not int or not -(2**63) <= item < 2**63:
-            return path, item
-    return None
+    if type(value) is list:
+        for at, item in enumerate(value):
+            found = first_not_whole(item)
+            if found is not None:
+                path, what = found
+                return (at, *path), what
+        return None
+    return None if type(value) is int and -(2**63) <= value < 2**63 else ((), value)
 
 
 def _ragged(row: Any, size: int, path: tuple[int, ...]) -> TensorFault:

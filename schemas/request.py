@@ -80,6 +80,8 @@ class LossRequest(BaseModel):
     stacking: ClassVar[Stacking] = "alone"
     stack_limit: ClassVar[int] = 24_576
     """Elements above which a request is computed in a batch of its own (benchmarks/results.md, "Stacking")."""
+    workspace: ClassVar[int] = 5
+    """Elements of memory that computing takes at most for each that it needs (tests/contract/test_footprint.py)."""
     predictions: ClassVar[tuple[str, ...]] = ("input",)
     """The tensors that `gradients` names when it is left out, as far as they are there."""
     extra_answers: ClassVar[tuple[str, ...]] = ()
@@ -159,7 +161,7 @@ class LossRequest(BaseModel):
         try:
             request = handler(data)
         except ValidationError as error:
-            faults = faults_of(error, set(cls.model_fields))
+            faults = faults_of(error, set(cls.model_fields), info.context and info.context.suggestions)
             patched = _without(data, faults, cls)
             try:
                 request = handler(patched)

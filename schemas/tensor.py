@@ -18,6 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from schemas.dtype import DTYPES, is_floating
+from schemas.faults import Suggestions
 from schemas.nested import MAX_DIMS, TensorFault, from_lists, from_numbers, from_short, in_words, path_of
 from schemas.problem import TOO_LARGE, UNSUPPORTED
 
@@ -40,12 +41,14 @@ class Reading(NamedTuple):
 
     `plain` says that the body holds no `true` and no `false`, so that numbers need not be told from them one by one.
     `max_elements` bounds the elements that one request may need. `short` says that the body is so short that whatever
-    NumPy makes of any list in it is small too.
+    NumPy makes of any list in it is small too. `suggestions` bounds the like names that are looked up for unknown ones,
+    where several requests come in one call.
     """
 
     plain: bool = False
     max_elements: int = 1 << 24
     short: bool = False
+    suggestions: Suggestions | None = None
 
 
 class Tensor:

@@ -57,6 +57,20 @@ class Settings(BaseSettings):
     max_elements: int = Field(
         16 * MIB, ge=1, description="The most elements that one request may need, broadcasts and work space included."
     )
+    max_inflight_bytes: int = Field(
+        1024 * MIB,
+        ge=MIB,
+        description="Bytes that the bodies, tensors and answers of all requests in flight may take together, in each "
+        "process.",
+    )
+    max_inflight_requests: int = Field(
+        1024, ge=1, description="Requests to compute that may be in flight at once, in each process."
+    )
+    max_queue_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Requests are refused while what is queued would take longer than this to be computed, in seconds.",
+    )
     offload_bytes: int = Field(
         MIB,
         ge=0,

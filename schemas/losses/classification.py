@@ -49,6 +49,7 @@ class CrossEntropyTargets(LossRequest):
     """What cross entropy says of its targets, whichever way the logits come about."""
 
     unreduced: ClassVar[str] = "() | N *D"
+    workspace: ClassVar[int] = 7
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """ignore_index goes with class indices alone."""

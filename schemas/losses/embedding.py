@@ -45,6 +45,7 @@ class CosineEmbedding(LossRequest):
     )
     unreduced: ClassVar[str] = "() | N"
     stacking: ClassVar[Stacking] = "rows"
+    workspace: ClassVar[int] = 7
     predictions: ClassVar[tuple[str, ...]] = ("input1", "input2")
 
     loss: Literal["cosine_embedding_loss", "CosineEmbeddingLoss"] = "cosine_embedding_loss"
@@ -59,6 +60,7 @@ class Triplets(LossRequest):
 
     unreduced: ClassVar[str] = "*B"
     stacking: ClassVar[Stacking] = "rows"
+    workspace: ClassVar[int] = 11
     predictions: ClassVar[tuple[str, ...]] = ("anchor", "positive", "negative")
 
     anchor: Annotated[Tensor, Floats("*B D")] = Field(description="Anchors.")

@@ -59,6 +59,7 @@ class MultiLabelSoftMargin(LossRequest):
     )
     unreduced: ClassVar[str] = "*B"
     stacking: ClassVar[Stacking] = "rows"
+    workspace: ClassVar[int] = 10
 
     loss: Literal["multilabel_soft_margin_loss", "MultiLabelSoftMarginLoss"] = "multilabel_soft_margin_loss"
     input: Annotated[Tensor, Floats("*B C")] = Field(description="Logits.")

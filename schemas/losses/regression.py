@@ -107,6 +107,8 @@ class PoissonNLL(ElementwiseRegression):
             "float16 and bfloat16 are computed in float32 and rounded: in float16 the default eps would be 0.",
         ),
     )
+    workspace: ClassVar[int] = 9
+
     loss: Literal["poisson_nll_loss", "PoissonNLLLoss"] = "poisson_nll_loss"
     log_input: bool = Field(True, description="Whether input is the logarithm of the rate, or the rate itself.")
     full: bool = Field(False, description="Whether to add Stirling's approximation of log(y!).")

@@ -23,6 +23,7 @@ from schemas.result import LossAnswer
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.http import docs_page, oip
 from service.http.access import Access, open_access
+from service.http.admission import Admission
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.cors import CORS
@@ -129,7 +130,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
     app.front = Front(app.dispatch, app.state.access_log, access, cors)
     app.compute_routes = {}
-    computing = app.state.computing = Computing(engine, settings)
+    admission = app.state.admission = Admission(settings, lambda: engine.load)
+    computing = app.state.computing = Computing(engine, settings, admission)
     add_route(app, computing, "/v1/loss", None)
     batch = batch_route()
     app.router.routes.append(batch)

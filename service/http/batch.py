@@ -17,6 +17,7 @@ from schemas.bundle import BundleResult
 from schemas.request import LossRequest
 from service.engine import DeadlinePassed, Engine, EngineStopped, Outcome, WorkerFailed
 from service.http.access import charge
+from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import choose
@@ -31,6 +32,9 @@ PATH: Final = "/v1/loss/batch"
 
 READING: Final = 16
 """Reading a byte of a call takes up to so many times as long as one of a large request: each request is checked."""
+
+FAULT_BYTES: Final = 1024
+"""Bytes that telling of a fault takes, about."""
 
 AT_ONCE: Final = 32
 """Requests of a call, bundles aside, that may be computed on the event loop: each may be a batch of its own."""
@@ -87,13 +91,22 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     wanted = answer_form(headers.get(b"accept"), form)
     coding = choose(headers.get(b"accept-encoding"))
     deadline = computing.timeouts.deadline(scope, headers)
-    body = await computing.body(scope, receive, headers)
+    body = await computing.body(scope, receive, headers, form.factor)
 
     began = time.perf_counter()
     decode = decode_json if form is JSON else decode_safetensors
     limits = Limits(MAX_LOSSES, computing.max_elements)
-    call = await computing.at_size(len(body) * READING, partial(decode, body, limits))
-    del body
+    read = partial(decode, body, limits)
+    if len(body) * READING < computing.offload:
+        call = read()
+    else:
+        call = await computing.read_aside(scope, len(body), form.text(body), read)
+    own = [(request, 1) for request in call.requests.values()]
+    own += [(part.bundle.first, part.bundle.size) for part in call.bundles]
+    size, work = claimed(own, 0 if form.text_bytes else len(body), as_text=wanted is JSON)
+    told = sum([len(invalid.faults) for invalid in call.invalid.values()])
+    scope[SCOPE_KEY].need(size + told * FAULT_BYTES, work)
+    del body, read, own
     scope["gradwire.loss"] = "batch"
     computing.still_there(scope)
     elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none

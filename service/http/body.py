@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
+from service.http.admission import Claim
 from service.http.connection import SCOPE_KEY, Buffer, Connection, Lost
 from service.http.content_decoding import open_decoder
 from service.http.problems import HTTPProblem
@@ -32,21 +33,27 @@ def combined(fields: list[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int, decompressed: int) -> Buffer:
+async def read_body(
+    scope: Scope, receive: Receive, headers: Headers, limit: int, decompressed: int, admit: Callable[[], Claim]
+) -> Buffer:
     """The whole body, of at most `limit` bytes, and of at most `decompressed` ones once its coding is undone.
 
-    Refused unread where its declared length is larger. Raises `HTTPProblem` 400 (broken coding), 413, 415 (a coding
-    that is not served) and `Disconnected`.
+    Refused unread where its declared length is larger, and where `admit` refuses it; the claim grows as it comes.
+    Raises `HTTPProblem` 400 (broken coding), 413, 415 (a coding that is not served), 429, 503 and `Disconnected`.
     """
     decoder = open_decoder(headers.get(b"content-encoding"), decompressed)
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    claim = admit()
     if decoder is not None:
         async for part in _parts(receive, limit):
-            await aside(decoder.feed, part)  # a few bytes may become as many as the limit
+            made = decoder.feed(part)
+            while await aside(next, made, None) is not None:  # a few bytes may become as many as the limit
+                claim.reach(decoder.held)
+            claim.reach(decoder.held)
         return decoder.finish()
-    body = await _whole(scope)
+    body = await _whole(scope, claim)
     if body is not None:
         if len(body) > limit:  # one whose length was not declared
             raise _too_large(limit)
@@ -54,6 +61,7 @@ async def read_body(scope: Scope, receive: Receive, headers: Headers, limit: int
     gathered = bytearray()  # a list of them would cost the tiniest parts tens of bytes each
     async for part in _parts(receive, limit):
         gathered += part
+        claim.reach(len(gathered))
     return gathered
 
 
@@ -73,13 +81,13 @@ async def _parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-async def _whole(scope: Scope) -> Buffer | None:
+async def _whole(scope: Scope, claim: Claim) -> Buffer | None:
     """The body in one piece, where the server offers that."""
     connection: Connection | None = scope.get(SCOPE_KEY)
     if connection is None:
         return None
     try:
-        return await connection.body()
+        return await connection.body(claim)
     except Lost:
         raise Disconnected from None
 

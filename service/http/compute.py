@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,14 +18,17 @@ from schemas.request import LossRequest
 from service.engine import Engine
 from service.engine.tally import CALLER_GONE
 from service.http.access import charge
+from service.http.admission import AT_ONCE, SCOPE_KEY, Admission, Claim, claimed
 from service.http.body import Disconnected, Headers, aside, combined, read_body
-from service.http.connection import SCOPE_KEY, Buffer, Connection
+from service.http.connection import SCOPE_KEY as CONNECTION_KEY
+from service.http.connection import Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
 from service.http.deadline import Timeouts
 from service.http.negotiation import Parts, answer_form, form_of
 from service.http.statistics import Counters
 from service.http.watch import Watch
 from service.settings import Settings
+from service.wire.structure import bounded
 
 T = TypeVar("T")
 
@@ -33,20 +37,33 @@ Fields = list[tuple[bytes, bytes]]
 CODING = 4
 """Compressing a byte of an answer takes this many times as long as reading one of JSON, about."""
 
+UNCOUNTED: Final = 512
+"""Elements up to which what computing takes is part of what every request is taken to hold."""
+
+LARGE: Final = 1 << 20
+TURNS: Final = 2
+"""Bodies from that size on are read at most so many at a time."""
+
+WIDENED: Final = 9
+WIDEST: Final = 12
+"""A byte may become a number of 8 bytes; and what checking looks at takes a few bytes for each element."""
+
 
 class Computing:
     """The ASGI application behind the compute routes."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, admission: Admission) -> None:
         self.engine = engine
+        self.admission = admission
         self.max_elements = settings.max_elements
         self.counters = Counters()
         self.timeouts = Timeouts(settings)
         self._max_body = settings.max_body_bytes
         self._max_decompressed = settings.max_decompressed_bytes
         self._compress = settings.compress_bytes
-        self._offload = settings.offload_bytes
+        self.offload = settings.offload_bytes
         self._watch = Watch()
+        self._turns = asyncio.Semaphore(TURNS)
 
     async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for a loss: of class `cls`, or of the one that its body names."""
@@ -55,14 +72,19 @@ class Computing:
         wanted = answer_form(headers.get(b"accept"), form)
         coding = choose(headers.get(b"accept-encoding"))
         deadline = self.timeouts.deadline(scope, headers)
-        body = await self.body(scope, receive, headers)
+        body = await self.body(scope, receive, headers, form.factor)
 
         began = time.perf_counter()
-        if len(body) < self._offload:
+        if len(body) < self.offload and (form.hard == 1 or len(form.text(body)) * form.hard < self.offload):
             request = form.decode(body, cls, self.max_elements)
         else:
-            request = await aside(form.decode, body, cls, self.max_elements)
+            read = partial(form.decode, body, cls, self.max_elements)
+            request = await self.read_aside(scope, len(body), form.text(body), read)
+            del read
             self.still_there(scope)
+        if request.checked.layout.elements > UNCOUNTED or len(body) > AT_ONCE:
+            kept = 0 if form.text_bytes else len(body)
+            scope[SCOPE_KEY].need(*claimed([(request, 1)], kept, as_text=wanted.text_bytes > 0))
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         charge(scope, request.checked.layout.elements)
@@ -72,7 +94,7 @@ class Computing:
 
         answered = time.perf_counter()
         result, encoding = outcome.result, request.encoding
-        if request.checked.layout.elements * wanted.text_bytes < self._offload:
+        if request.checked.layout.elements * wanted.text_bytes < self.offload:
             parts = wanted.encode(result, encoding)
         else:
             parts = await aside(wanted.encode, result, encoding)
@@ -84,9 +106,23 @@ class Computing:
             scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)], coding
         )
 
-    async def body(self, scope: Scope, receive: Receive, headers: Headers) -> Buffer:
-        """The whole body, within its bound."""
-        return await read_body(scope, receive, headers, self._max_body, self._max_decompressed)
+    async def body(self, scope: Scope, receive: Receive, headers: Headers, factor: int = 3) -> Buffer:
+        """The whole body of a request that is let in, within its bound; `factor` as a form's."""
+        admit = partial(self.admission.admit, scope, headers, factor)
+        return await read_body(scope, receive, headers, self._max_body, self._max_decompressed, admit)
+
+    async def read_aside(self, scope: Scope, size: int, text: Buffer, read: Callable[[], T]) -> T:
+        """Run beside the event loop what reads a body of that size and with that JSON in it.
+
+        Large ones take turns: they would only wait for each other's lock, with all that they have made so far. Raises
+        `InvalidRequest` where the text holds more than any request may, `HTTPProblem` 503 and 413 where there is no
+        memory for reading it.
+        """
+        async with self._turns if size >= LARGE else nullcontext():
+            found = await aside(bounded, text, self.max_elements)
+            tensors = min((size - len(text)) * WIDENED, self.max_elements * WIDEST)
+            scope[SCOPE_KEY].need(size + found.bytes + tensors)
+            return await aside(read)
 
     async def outcome(self, future: asyncio.Future[T], receive: Receive) -> T:
         """What the engine answers; a caller that leaves before takes its work out of the queue.
@@ -105,24 +141,29 @@ class Computing:
 
     def still_there(self, scope: Scope) -> None:
         """Whether the caller waits still, after its body has been read aside. Raises `Disconnected`."""
-        connection: Connection | None = scope.get(SCOPE_KEY)
+        connection: Connection | None = scope.get(CONNECTION_KEY)
         if connection is not None and connection.gone:
             self.engine.tally.dropped[CALLER_GONE] += 1
             raise Disconnected
 
     async def at_size(self, size: int, work: Callable[[], T]) -> T:
         """Run what takes time in proportion to a size in bytes: here where it is small, else on a thread beside."""
-        return work() if size < self._offload else await aside(work)
+        return work() if size < self.offload else await aside(work)
 
     async def answer(self, scope: Scope, send: Send, parts: Parts, headers: Fields, coding: Coding | None) -> None:
         """Send a whole answer of status 200: its parts as they are, or coded as the caller likes it."""
+        size = sum(map(len, parts))
+        claim: Claim = scope[SCOPE_KEY]
         if coding is not None:
             headers.append((b"vary", b"accept-encoding"))
-            coded = await self.at_size(sum(map(len, parts)) * CODING, partial(encode, coding, parts, self._compress))
-            if coded is not None:
-                headers.append((b"content-encoding", coding.name.encode()))
-                parts = coded
-        await send_parts(scope, send, parts, headers)
+            if coding.required or size < self.offload or claim.fits(size):
+                coded = await self.at_size(size * CODING, partial(encode, coding, parts, self._compress))
+                if coded is not None:
+                    headers.append((b"content-encoding", coding.name.encode()))
+                    parts, size = coded, sum(map(len, coded))
+        if size > AT_ONCE:
+            claim.need(size)
+        await send_parts(scope, send, parts, size, headers)
 
 
 def steps(decoding: float, queued: float, computed: float, encoding: float) -> bytes:
@@ -135,10 +176,9 @@ def steps(decoding: float, queued: float, computed: float, encoding: float) -> b
     )
 
 
-async def send_parts(scope: Scope, send: Send, parts: Parts, headers: Fields) -> None:
+async def send_parts(scope: Scope, send: Send, parts: Parts, size: int, headers: Fields) -> None:
     """A whole answer of status 200, in one write where the server offers that."""
-    size = sum(map(len, parts))
-    connection: Connection | None = scope.get(SCOPE_KEY)
+    connection: Connection | None = scope.get(CONNECTION_KEY)
     if connection is not None:
         named = [*headers, (b"x-request-id", scope["gradwire.id"])]
         fields = scope.get("gradwire.fields")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.http.admission import Claim
+from service.http.problems import HTTPProblem
 from service.http.security_headers import COMPUTED, lines
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 SCOPE_KEY: Final = "gradwire.connection"
 LEAST_BYTES: Final = 1 << 16
 """Bytes still to come below which a body is not worth the change of protocols."""
+STEP_BYTES: Final = 1 << 20
+"""Bytes of a body that are claimed at a time while it comes."""
 JOINED_BYTES: Final = 1 << 18
 """Bytes up to which an answer is copied into one piece: one write of it costs less than several (2 cores, loopback)."""
 
@@ -43,6 +47,8 @@ class Connection(asyncio.BufferedProtocol):
         self._cycle = cycle
         self._length = length
         self._received = 0
+        self._claimed = 0
+        self._claim: Claim | None = None
         self._view = memoryview(b"")
         self._done: asyncio.Future[None] | None = None
 
@@ -52,8 +58,11 @@ class Connection(asyncio.BufferedProtocol):
         gone: bool = self._cycle.disconnected
         return gone
 
-    async def body(self) -> Buffer | None:
-        """The whole body; `None` where it must be taken by `receive`. Raises `Lost`."""
+    async def body(self, claim: Claim) -> Buffer | None:
+        """The whole body; `None` where it must be taken by `receive`.
+
+        The claim grows as it comes. Raises `Lost`, and `HTTPProblem` 503 where the claim cannot grow.
+        """
         cycle = self._cycle
         if not cycle.more_body:
             return self._complete()
@@ -67,6 +76,8 @@ class Connection(asyncio.BufferedProtocol):
         # Memory that nothing has touched yet takes no room until the bytes come.
         self._view = np.empty(length, np.uint8).data
         self._received = len(cycle.body)
+        self._claim = claim
+        self._reach()
         self._view[: self._received] = cycle.body
         cycle.body = b""
         self._done = asyncio.get_running_loop().create_future()
@@ -81,6 +92,12 @@ class Connection(asyncio.BufferedProtocol):
             raise Lost from None
         found, self._view = self._view, memoryview(b"")
         return found
+
+    def _reach(self) -> None:
+        """Claim the next step, beyond what has come. Raises `HTTPProblem`."""
+        self._claimed = min(self._received + STEP_BYTES, len(self._view))
+        if self._claim is not None:
+            self._claim.reach(self._claimed)
 
     def _complete(self) -> Buffer:
         cycle = self._cycle
@@ -123,19 +140,38 @@ class Connection(asyncio.BufferedProtocol):
         self._cycle.disconnected = True
         self._protocol.transport.abort()
 
+    def keep(self, claim: Claim) -> None:
+        """Release a claim once the answer has left: now, or when a slow reader has read it, or has gone."""
+        if self._protocol.flow.write_paused:
+            self._protocol.unsent.append(claim)
+        else:
+            claim.release()
+
     # The protocol.
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._view[self._received :]
+        return self._view[self._received : self._claimed]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come; with the last one, the connection is HTTP's again."""
         self._received += nbytes
+        if self._received == self._claimed < len(self._view):
+            try:
+                self._reach()
+            except HTTPProblem as problem:
+                self._give_up(problem)
         if self._received == self._length and self._done is not None:
             self._protocol.resume_after(self._cycle)
             if not self._done.done():
                 self._done.set_result(None)
+
+    def _give_up(self, problem: HTTPProblem) -> None:
+        """Take no more of the body: the connection is HTTP's again, to be answered on and closed."""
+        self._view = memoryview(b"")
+        self._protocol.transport.set_protocol(self._protocol)
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(problem)
 
     def eof_received(self) -> None:
         """The caller has gone: the transport closes."""

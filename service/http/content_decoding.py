@@ -7,7 +7,7 @@ windows of at most 8 MiB as RFC 9659 has it), one coding a body.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from service.http.problems import HTTPProblem
@@ -108,14 +108,23 @@ class Decoder:
         self._began = 0  # where in the body the member did
         self._head = bytearray()  # its first bytes
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Decompress the next bytes of the body, however many.
+    @property
+    def held(self) -> int:
+        """Bytes that it holds of the body so far: a growing array keeps an eighth in reserve."""
+        return len(self._body) + (len(self._body) >> 3)
+
+    def feed(self, data: bytes | memoryview) -> Iterator[int]:
+        """Decompress the next bytes of the body, however many: a step for each MiB that they make, and its size.
 
         Raises `HTTPProblem` 413 as soon as the limit is passed, 400 where the bytes are no such coding.
         """
         view = memoryview(data)
+        told = len(self._body)
         for start in range(0, len(view), INPUT_BYTES):
-            self._take(view[start : start + INPUT_BYTES])
+            for size in self._take(view[start : start + INPUT_BYTES]):
+                if size - told >= OUTPUT_BYTES:
+                    told = size
+                    yield size
 
     def finish(self) -> bytearray:
         """The whole body. Raises `HTTPProblem` 400 if more should have come, or if nothing came."""
@@ -123,7 +132,7 @@ class Decoder:
             raise HTTPProblem(400, f"the {self._coding} body ends too early")
         return self._body
 
-    def _take(self, data: bytes | memoryview) -> None:
+    def _take(self, data: bytes | memoryview) -> Iterator[int]:
         while True:
             member = self._member
             if member is None:
@@ -136,6 +145,7 @@ class Decoder:
             except (zlib.error, zstd.ZstdError) as error:
                 raise self._broken(error) from None
             self._body += made
+            yield len(self._body)
             if len(self._body) > self._limit:
                 raise HTTPProblem(
                     413, f"the decompressed body is larger than {self._limit} bytes", {"connection": "close"}

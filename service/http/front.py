@@ -14,6 +14,8 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.access import Access
+from service.http.admission import SCOPE_KEY as CLAIM_KEY
+from service.http.admission import Claim
 from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY, Connection
 from service.http.cors import CORS
@@ -77,7 +79,7 @@ class Front:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again where there is no answer to it
             await self._end(error, scope, request_id, answer)
         finally:
-            scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
+            _leave(scope)
             if self._access_log is not None:
                 seconds = time.perf_counter() - began
                 status, loss, caller = map(scope.get, ("gradwire.status", "gradwire.loss", "gradwire.caller"))
@@ -129,3 +131,16 @@ def _reference(scope: Scope) -> str:
     """The path as a URI reference, whatever the caller sent."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return quote(raw, safe="/%:@!$&'()*+,;=-._~")
+
+
+def _leave(scope: Scope) -> None:
+    """Give back what the request held, once its answer has left."""
+    # The connection knows the scope: a circle that only the garbage collector would find.
+    connection: Connection | None = scope.pop(SCOPE_KEY, None)
+    claim: Claim | None = scope.pop(CLAIM_KEY, None)
+    if claim is None:
+        return
+    if connection is None:
+        claim.release()
+    else:
+        connection.keep(claim)

@@ -15,6 +15,7 @@ from schemas.losses import ALIASES, LOSSES, resolve
 from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
 from service.http.access import charge
+from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import Disconnected, combined
 from service.http.compute import Computing, steps
 from service.http.content_encoding import Coding, choose
@@ -63,8 +64,15 @@ class Infer:
 
             began = time.perf_counter()
             read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
-            call = await computing.at_size(len(body), read)
-            del body, read  # from here on the request's tensors hold what they need of it
+            text = body if json_bytes is None else memoryview(body)[:json_bytes]
+            if len(body) < computing.offload:
+                call = read()
+            else:
+                call = await computing.read_aside(scope, len(body), text, read)
+            as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
+            kept = len(body) if json_bytes is not None else 0
+            scope[SCOPE_KEY].need(*claimed([(call.request, 1)], kept, as_text=as_text))
+            del body, text, read  # from here on the request's tensors hold what they need of it
             scope["gradwire.loss"] = name
             computing.still_there(scope)
             deadline = computing.timeouts.sooner(scope, headers, call.timeout)
@@ -74,7 +82,6 @@ class Infer:
             outcome = await computing.outcome(computing.engine.submit(call.request, deadline=deadline), receive)
 
             answered = time.perf_counter()
-            as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
             size = call.request.checked.layout.elements * JSON.text_bytes if as_text else 0
             parts, json_bytes = await computing.at_size(size, partial(oip.encode, outcome.result, call))
             ended = time.perf_counter()

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Any, ClassVar, Final
@@ -17,6 +18,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.http.admission import Claim
 from service.http.connection import SCOPE_KEY, Connection
 from service.http.problems import HTTPProblem, render
 
@@ -43,6 +45,21 @@ class Protocol(HttpToolsProtocol):
                 data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
         super().data_received(data)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """Begin with nothing unsent."""
+        super().connection_made(transport)
+        self.unsent: list[Claim] = []
+
+    def resume_writing(self) -> None:
+        """What was unsent has left: give back what it held."""
+        super().resume_writing()
+        self._release()
+
+    def _release(self) -> None:
+        for claim in self.unsent:
+            claim.release()
+        self.unsent.clear()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being served that its caller has gone: uvicorn tells the last one that came."""
         serving = self._serving
@@ -50,6 +67,7 @@ class Protocol(HttpToolsProtocol):
             serving.disconnected = True
             serving.message_event.set()
         super().connection_lost(exc)
+        self._release()
 
     def shutdown(self) -> None:
         """Close where nothing was asked; else after the answer. What is coming in now is answered yet."""

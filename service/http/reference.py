@@ -14,6 +14,7 @@ from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
 from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem, stopping
 from service.wire.json import MAX_DEPTH
+from service.wire.structure import MAX_CONTAINERS
 
 router = APIRouter()
 
@@ -29,6 +30,10 @@ class Limits(BaseModel):
     dims: int = Field(description="Dims of a tensor.")
     tensors: int = Field(description="Tensors of a request.")
     errors: int = Field(description="Faults that one problem lists.")
+    containers: int = Field(description="Lists and objects of a large JSON body.")
+    inflight_bytes: int = Field(description="Bytes of bodies, tensors and answers in flight in one process.")
+    inflight_requests: int = Field(description="Requests to compute in flight in one process.")
+    queue_seconds: float = Field(description="Seconds that what is queued may take to be computed.")
 
 
 class Health(BaseModel):
@@ -84,6 +89,10 @@ async def get_limits(request: Request) -> Any:
         dims=MAX_DIMS,
         tensors=MAX_TENSORS,
         errors=MAX_ERRORS,
+        containers=MAX_CONTAINERS,
+        inflight_bytes=settings.max_inflight_bytes,
+        inflight_requests=settings.max_inflight_requests,
+        queue_seconds=settings.max_queue_seconds,
     )
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from schemas.dtype import BFLOAT16
 
 OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+PIECES: Final = 4096
+"""Words that are put in at a time."""
 
 
 def known(array: NDArray[Any]) -> NDArray[Any]:
@@ -41,6 +43,18 @@ def _in_words(text: bytes, numbers: NDArray[Any]) -> bytes:
     """A text with these numbers in words where it has null, in order."""
     if np.isnan(numbers).all():
         return text.replace(b"null", b'"NaN"')
+    starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("n"))
+    parts = []
+    begin = 0
+    # Some at a time: the pieces between them take tens of bytes each.
+    for at in range(0, len(starts), PIECES):
+        end = int(starts[at + PIECES]) if at + PIECES < len(starts) else len(text)
+        parts.append(_some_in_words(text[begin:end], numbers[at : at + PIECES]))
+        begin = end
+    return b"".join(parts)
+
+
+def _some_in_words(text: bytes, numbers: NDArray[Any]) -> bytes:
     between = text.split(b"null")
     parts = [b""] * (2 * len(between) - 1)
     parts[::2] = between

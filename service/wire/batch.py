@@ -14,6 +14,7 @@ import orjson
 
 from schemas.batch import ID, MAX_ID
 from schemas.dims import extent
+from schemas.faults import Suggestions
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, Fault, InvalidRequest, pointer
 from schemas.request import MAX_MEMBERS, LossRequest
 from schemas.tensor import MAX_TENSORS, Reading
@@ -31,6 +32,10 @@ MAX_CALL_MEMBERS: Final = 1 << 16
 
 BYTES_A_LIST: Final = 256
 """Bytes of body for each list in it from which on lists are taken to be long enough for the reader of large bodies."""
+
+
+SUGGESTIONS: Final = 64
+"""Unknown members of all requests of a call for which a like name is looked up."""
 
 
 class Limits(NamedTuple):
@@ -64,7 +69,8 @@ def decode_json(body: Buffer, limits: Limits) -> Call:
     if type(document) is not dict:
         raise json.malformed("the body is no JSON object")
     items = _requests_of(document, limits)
-    reading = Reading(plain=b"true" not in body and b"false" not in body, max_elements=limits.elements)
+    plain = b"true" not in body and b"false" not in body
+    reading = Reading(plain, limits.elements, suggestions=Suggestions(SUGGESTIONS))
     return _call(items, reading, limits, depth=json.check_depth)
 
 
@@ -77,7 +83,9 @@ def _large(body: bytes, limits: Limits) -> Call | None:
         items = _requests_of(document, limits)
     except InvalidRequest:
         return None
-    call = _call(items, Reading(plain=False, max_elements=limits.elements), limits)
+    call = _call(
+        items, Reading(plain=False, max_elements=limits.elements, suggestions=Suggestions(SUGGESTIONS)), limits
+    )
     return None if call.invalid else call
 
 
@@ -108,7 +116,9 @@ def decode_safetensors(body: Buffer, limits: Limits) -> Call:
     for at, count in enumerate(counts):
         if count > MAX_TENSORS:
             found[at] = [Fault("", f"{count} tensors; at most {MAX_TENSORS} are taken", INVALID)]
-    return _call(items, Reading(plain=False, max_elements=limits.elements), limits, found)
+    return _call(
+        items, Reading(plain=False, max_elements=limits.elements, suggestions=Suggestions(SUGGESTIONS)), limits, found
+    )
 
 
 def _position(name: str, count: int) -> tuple[int | None, str]:

@@ -114,6 +114,11 @@ def request_of(file: File) -> dict[str, Any]:
     return members
 
 
+def header(body: Buffer) -> memoryview:
+    """The header's bytes, as many as there are."""
+    return memoryview(body)[8 : 8 + int.from_bytes(body[:8], "little")]
+
+
 def read(body: Buffer, max_tensors: int) -> File:
     """The tensors and texts of a file. Raises `InvalidRequest` where it is not sound."""
     total = len(body)
@@ -126,12 +131,12 @@ def read(body: Buffer, max_tensors: int) -> File:
         raise _malformed(f"the header has {start - 8} bytes; the limit is {MAX_HEADER}")
     text = bytes(body[8:start])
     size = len(text)
-    header = (_remembered if size <= CACHED_HEADER else _few if size <= CACHED_CALL else _parse)(text)
-    if header.size != total - start:
-        raise _malformed(f"the data has {total - start} bytes, the header speaks of {header.size}")
-    if len(header.entries) > max_tensors:
-        raise InvalidRequest([Fault("", f"{len(header.entries)} tensors; at most {max_tensors} are taken", INVALID)])
-    return File({entry.name: _tensor(body, entry, start) for entry in header.entries}, header.metadata)
+    found = (_remembered if size <= CACHED_HEADER else _few if size <= CACHED_CALL else _parse)(text)
+    if found.size != total - start:
+        raise _malformed(f"the data has {total - start} bytes, the header speaks of {found.size}")
+    if len(found.entries) > max_tensors:
+        raise InvalidRequest([Fault("", f"{len(found.entries)} tensors; at most {max_tensors} are taken", INVALID)])
+    return File({entry.name: _tensor(body, entry, start) for entry in found.entries}, found.metadata)
 
 
 def _tensor(body: Buffer, entry: Entry, start: int) -> Tensor:

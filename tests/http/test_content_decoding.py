@@ -50,7 +50,7 @@ def decoded(coding: str, *pieces: bytes, limit: int = LIMIT) -> bytearray:
     decoder = open_decoder(coding.encode(), limit)
     assert decoder is not None
     for piece in pieces:
-        decoder.feed(piece)
+        list(decoder.feed(piece))
     return decoder.finish()
 
 
@@ -245,7 +245,7 @@ def test_the_limit_is_told_before_the_body_has_come(coding: str) -> None:
     decoder = open_decoder(coding.encode(), 1 << 20)
     assert decoder is not None
     with pytest.raises(HTTPProblem, match="larger than 1048576 bytes"):
-        decoder.feed(stream[: len(stream) // 2])
+        list(decoder.feed(stream[: len(stream) // 2]))
 
 
 BOMBS: Final = """
@@ -271,7 +271,7 @@ for coding in ("gzip", "deflate", "zstd"):
         before = memory("VmRSS")
         decoder = open_decoder(coding.encode(), limit)
         try:
-            decoder.feed(body)
+            list(decoder.feed(body))
         except HTTPProblem as problem:
             print(coding, len(body), limit, memory("VmHWM") - before, problem.status)
 """

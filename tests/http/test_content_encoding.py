@@ -141,7 +141,7 @@ def test_what_is_written_is_read_here_too(coding: str) -> None:
     decoder = open_decoder(coding.encode(), len(body))
     assert decoder is not None
     for part in encode(Coding(coding, required=True), [body]) or []:
-        decoder.feed(part)
+        list(decoder.feed(part))
     assert decoder.finish() == body
 
 

@@ -113,6 +113,10 @@ def test_the_limits_are_told(small: InProcess) -> None:
         "dims": 8,
         "tensors": 64,
         "errors": 256,
+        "containers": 1048576,
+        "inflight_bytes": 1073741824,
+        "inflight_requests": 1024,
+        "queue_seconds": 10.0,
     }
 
 

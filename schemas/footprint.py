@@ -1,0 +1,36 @@
+"""The memory that a checked request takes, by arithmetic on its shapes."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from schemas.dims import numel
+from schemas.dtype import FLOATING
+from schemas.request import LossRequest
+
+LEAST_SIZE: Final = 4
+"""Bytes of an element in work space: half types may be computed in float32."""
+
+
+class Footprint(NamedTuple):
+    """Bytes of a request's tensors, its answer, and what computing takes beside them; and the numbers answered."""
+
+    tensors: int
+    answer: int
+    work: int
+    numbers: int
+
+
+def footprint(request: LossRequest) -> Footprint:
+    """What a request takes."""
+    checked = request.checked
+    layout = checked.layout
+    size = FLOATING[checked.dtype].itemsize
+    tensors = sum([array.nbytes for array in checked.tensors.values()])
+    if checked.cotangent is not None:
+        tensors += checked.cotangent.nbytes
+    values = numel(layout.unreduced)
+    numbers = values * len(request.extra_answers) + (values if checked.reduction == "none" else 1)
+    numbers += sum([numel(checked.tensors[name].shape) for name in checked.gradients])
+    work = layout.elements * max(size, LEAST_SIZE) * request.workspace
+    return Footprint(tensors, numbers * size, work, numbers)

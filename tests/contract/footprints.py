@@ -1,0 +1,160 @@
+"""Run as a program: the memory that computing takes beside its tensors, and what arithmetic says of it.
+
+`python -m tests.contract.footprints DTYPE NUMBERS` prints a line for each request: its loss, the peak and the bound, in
+bytes. The peak of resident memory is the process's own, so that it must be a process of its own (Linux alone).
+"""
+
+# ruff: noqa: N806 - sizes have the names that dims have
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.dtype import FLOATING
+from schemas.footprint import footprint
+from schemas.losses import LOSSES
+from service.compute import compute, open_device
+from tests.losses.cases import differentiable
+
+Array = NDArray[Any]
+
+
+def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A request of about so many numbers for every loss, in the shapes that take most."""
+    f, r = FLOATING[dt], np.random.default_rng(0)
+
+    def F(*s: int) -> Array:  # noqa: N802
+        return np.full(s, 0.5).astype(f)
+
+    def R(*s: int) -> Array:  # noqa: N802
+        return r.uniform(0.1, 0.9, s).astype(f)
+
+    C = 1000
+    N = n // C
+    idx = r.integers(0, C, N)
+    E = dict
+    yield "l1_loss", E(input=R(n), target=F(n), weight=F(n))
+    yield "mse_loss", E(input=R(n), target=F(n), weight=F(n))
+    yield "mse_loss", E(input=R(n), target=F(n))
+    yield "smooth_l1_loss", E(input=R(n), target=F(n))
+    yield "huber_loss", E(input=R(n), target=F(n), weight=F(n))
+    yield "poisson_nll_loss", E(input=R(n), target=F(n), full=True, log_input=False)
+    yield "poisson_nll_loss", E(input=R(n), target=F(n), full=True)
+    yield "gaussian_nll_loss", E(input=R(n), target=F(n), var=F(n), full=True)
+    yield "gaussian_nll_loss", E(input=R(1000, n // 1000), target=F(1, n // 1000), var=F(1000, 1))
+    yield "kl_div", E(input=R(n), target=F(n))
+    yield "kl_div", E(input=R(n), target=F(n), log_target=True)
+    yield "binary_cross_entropy", E(input=R(n), target=F(n), weight=F(1))
+    yield "binary_cross_entropy", E(input=R(n), target=F(n))
+    yield "binary_cross_entropy_with_logits", E(input=R(n), target=F(n), weight=F(1), pos_weight=F(1))
+    yield "binary_cross_entropy_with_logits", E(input=R(n), target=F(n), pos_weight=F(n), weight=F(n))
+    yield "cross_entropy", E(input=R(N, C), target=idx)
+    yield "cross_entropy", E(input=R(n // 2, 2), target=idx.repeat(C)[: n // 2] % 2, label_smoothing=0.1, weight=F(2))
+    yield "cross_entropy", E(input=R(N, C), target=idx, label_smoothing=0.1, weight=F(C))
+    yield "cross_entropy", E(input=R(10, C, N // 10), target=idx.reshape(10, N // 10), label_smoothing=0.1)
+    yield "cross_entropy", E(input=R(N, C), target=R(N, C), weight=F(C), label_smoothing=0.1)
+    yield "cross_entropy", E(input=R(n, 1), target=np.zeros(n, np.int64))
+    yield "nll_loss", E(input=R(N, C), target=idx, weight=F(C))
+    yield "nll_loss", E(input=R(n, 1), target=np.zeros(n, np.int64), weight=F(1))
+    yield "nll_loss", E(input=R(10, C, N // 10), target=idx.reshape(10, N // 10), weight=F(C))
+    yield "multi_margin_loss", E(input=R(N, C), target=idx, weight=F(C), p=2)
+    yield "multi_margin_loss", E(input=R(n, 1), target=np.zeros(n, np.int64))
+    yield "soft_margin_loss", E(input=R(n), target=F(n) * 2)
+    yield "multilabel_margin_loss", E(input=R(N, C), target=np.tile(np.arange(C) % 3 - 1, (N, 1)).astype(np.int8))
+    yield "multilabel_soft_margin_loss", E(input=R(N, C), target=F(N, C) * 2, weight=F(C))
+    yield "multilabel_soft_margin_loss", E(input=R(n, 1), target=F(n, 1) * 2)
+    yield "margin_ranking_loss", E(input1=R(n), input2=R(n), target=F(n) * 2)
+    yield "hinge_embedding_loss", E(input=R(n), target=F(n) * 2)
+    yield "cosine_embedding_loss", E(input1=R(N, C), input2=R(N, C), target=np.ones(N))
+    yield "cosine_embedding_loss", E(input1=R(n, 1), input2=R(n, 1), target=np.ones(n))
+    yield "triplet_margin_loss", E(anchor=R(N, C), positive=R(N, C), negative=R(N, C), swap=True)
+    yield "triplet_margin_loss", E(anchor=R(n, 1), positive=R(n, 1), negative=R(n, 1), swap=True, p=3)
+    for d in ("euclidean", "squared_euclidean", "manhattan", "chebyshev", "cosine"):
+        yield (
+            "triplet_margin_with_distance_loss",
+            E(anchor=R(N, C), positive=R(N, C), negative=R(N, C), swap=True, distance=d),
+        )
+        yield (
+            "triplet_margin_with_distance_loss",
+            E(anchor=R(n, 1), positive=R(n, 1), negative=R(n, 1), swap=True, distance=d),
+        )
+    T = 50
+    B = n // T // 41 // 5
+    yield (
+        "ctc_loss",
+        E(
+            log_probs=R(T, B, 5),
+            targets=r.integers(1, 5, (B, 20)),
+            input_lengths=np.full(B, T),
+            target_lengths=np.full(B, 20),
+        ),
+    )
+    yield (
+        "ctc_loss",
+        E(
+            log_probs=R(n // 40, 1, 40),
+            targets=r.integers(1, 5, (1, 2)),
+            input_lengths=np.full(1, n // 40),
+            target_lengths=np.full(1, 2),
+        ),
+    )
+    yield (
+        "linear_cross_entropy",
+        E(input=R(N, 32), linear_weight=R(C, 32), target=idx, linear_bias=F(C), label_smoothing=0.1),
+    )
+    yield "linear_cross_entropy", E(input=R(N, 32), linear_weight=R(C, 32), target=idx, chunk_size=max(1, N // 8))
+    yield (
+        "linear_cross_entropy",
+        E(input=R(100, n // 100), linear_weight=R(100, n // 100), target=idx.repeat(100)[:100] % 100),
+    )
+    yield "linear_cross_entropy", E(input=R(N, 32), linear_weight=R(C, 32), target=R(N, C))
+    yield (
+        "linear_cross_entropy",
+        E(input=R(10, 16), linear_weight=R(100, n // 1000, 16), target=r.integers(0, 100, (10, n // 1000))),
+    )
+    W = 64
+    yield (
+        "adaptive_log_softmax_with_loss",
+        E(
+            input=R(N, W),
+            target=np.resize(np.arange(0, 1500), N),
+            cutoffs=[100, 500],
+            head_weight=R(102, W),
+            div_value=2.0,
+            tail=[{"projection": R(32, W), "output": R(400, 32)}, {"projection": R(16, W), "output": R(1000, 16)}],
+        ),
+    )
+
+
+def resident(member: str) -> int:
+    """Bytes, from the kernel: `VmRSS` now, `VmHWM` at most."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(member))
+
+
+def main(dtype: str, numbers: int) -> None:
+    """Measure every request, with all gradients, reduced and not; the second time, when torch has loaded its parts."""
+    libc, device = ctypes.CDLL("libc.so.6"), open_device("cpu")
+    for name, members in cases(numbers, dtype):
+        for reduction in ("mean", "none"):
+            asked = {**members, "dtype": dtype, "reduction": reduction, "gradients": differentiable(name, members)}
+            request = LOSSES[name].model_validate(asked)
+            for _ in range(2):
+                libc.malloc_trim(0)
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+                before = resident("VmRSS")
+                compute([request], device)
+                peak = resident("VmHWM") - before
+            taken = footprint(request)
+            sys.stdout.write(f"{name} {reduction} {peak} {taken.work + taken.answer}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
