@@ -1,7 +1,10 @@
 """What every engine is: requests in, outcomes out, awaited.
 
     Exception
-    └── EngineStopped       it takes no more work, or stopped before this request's turn
+    ├── EngineStopped       it takes no more work, or stopped before this request's turn
+    ├── WorkerFailed        the worker died or hung in the midst of this request's batch, or the device is lost
+    ├── DeadlinePassed      there was no answer by the request's deadline
+    └── TooLargeForDevice   the device has no room for this request, even alone
 
 Whatever else `submit` raises came from computing that one request.
 """
@@ -23,6 +26,30 @@ R = TypeVar("R", LossResult, BundleResult, default=LossResult)
 
 class EngineStopped(Exception):
     """The engine takes no more work."""
+
+
+class WorkerFailed(Exception):
+    """The worker did not come back with an answer. Asked again, the request may be answered."""
+
+
+class DeadlinePassed(Exception):
+    """The request's deadline passed before it was answered."""
+
+
+class TooLargeForDevice(Exception):
+    """The device has no room for the request. `never`: it would not have if it were empty."""
+
+    def __init__(self, *, never: bool = False) -> None:
+        super().__init__("the device has no room for this request")
+        self.never = never
+
+
+class Load(NamedTuple):
+    """Requests that wait or are being computed, their elements, and how many of these are computed a second."""
+
+    requests: int
+    elements: int
+    elements_per_second: float
 
 
 class Outcome(NamedTuple, Generic[R]):
