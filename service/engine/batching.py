@@ -226,7 +226,7 @@ def _answers(group: list[Entry], device: Device) -> Finished:
         return [answer for entry in group for answer in _answers([entry], device)]
     computed = time.perf_counter() - began
     return [
-        (entry.future, Outcome(result, began - entry.asked, computed, len(group)))
+        (entry.future, Outcome(result, began - entry.asked, computed, len(group), began))
         for entry, result in zip(group, results, strict=True)
     ]
 

@@ -54,4 +54,4 @@ class DirectEngine:
 def _answer(request: Work, device: Device, asked: float) -> Outcome[Any]:
     began = time.perf_counter()
     result = compute([request], device)[0]
-    return Outcome(result, began - asked, time.perf_counter() - began)
+    return Outcome(result, began - asked, time.perf_counter() - began, began=began)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -21,18 +21,26 @@ from schemas.catalogue import example, summary
 from schemas.losses import ALIASES, LOSSES, AnyLossRequest
 from schemas.request import LossRequest
 from schemas.result import LossAnswer
+from service.access_log import AccessLog
 from service.engine import BatchingEngine, DirectEngine, Engine
-from service.engine.base import probe
 from service.http import oip
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.documents import Documents
 from service.http.front import Front
-from service.http.oip_infer import infer_routes
+from service.http.metrics.metrics import Metrics, Telling
+from service.http.metrics.parts import told_by_edge, told_by_engine
+from service.http.metrics.traffic import Traffic
+from service.http.monitoring import metrics_router
+from service.http.oip_infer import infer_routes, infer_templates
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
+from service.http.readiness import computes, keep_probing
 from service.http.reference import not_found, router
 from service.settings import Settings
-from service.telemetry import AccessLog, configure
+from service.telemetry import configure
+
+if TYPE_CHECKING:
+    from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
 
@@ -110,10 +118,20 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.probed = False
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
-    app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
     computing = app.state.computing = Computing(engine, settings)
+    traffic = Traffic(templates(), computing.counters.failed)
+    parts: list[Telling] = [
+        traffic.told,
+        computing.counters.told,
+        partial(told_by_engine, engine),
+        partial(told_by_edge, app.state),
+    ]
+    app.state.metrics = Metrics(parts, settings.metrics_dir)
+    tracing = app.state.tracing = open_tracing(settings)
+    app.front = Front(app.dispatch, app.state.access_log, traffic, tracing)
     add_route(app, computing, "/v1/loss", None)
     batch = batch_route()
     app.router.routes.append(batch)
@@ -125,8 +143,28 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.compute_routes |= infer_routes(computing)
     app.include_router(oip.router)
     app.include_router(router)
+    if settings.metrics:
+        app.include_router(metrics_router)
     describe(app)
     return app
+
+
+def templates() -> dict[str, str]:
+    """The templates of the routes that are found by their paths alone."""
+    made = {path: path for path in ("/v1/loss", batch_route().path)}
+    for name in (*LOSSES, *ALIASES):
+        made[f"/v1/losses/{name}"] = "/v1/losses/{name}"
+        made |= dict(infer_templates(name))
+    return made
+
+
+def open_tracing(settings: Settings) -> Tracing | None:
+    """The traces that the settings ask for; the packages that they need are loaded only then."""
+    if settings.traces == "none":
+        return None
+    from service.http.tracing import open_tracing  # noqa: PLC0415 - an extra
+
+    return open_tracing(settings.traces)
 
 
 def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
@@ -179,21 +217,27 @@ def _describe(cls: type[LossRequest] | None) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
+    metrics: Metrics = app.state.metrics
     await engine.start()
     try:
-        async with asyncio.timeout(app.state.settings.probe_seconds):
-            right = await probe(engine)  # also makes torch load what it loads at its first backward pass
+        right = await computes(app.state)  # also makes torch load what it loads at its first backward pass
     except TimeoutError:
         right = False
     if not right:
         log.error("the first computation did not come out right; /readyz tells when one does")
+    await metrics.start()
+    probing = asyncio.create_task(keep_probing(app.state))
     # What lives as long as the process need not be walked by every full collection.
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
+        probing.cancel()
         await engine.stop()
+        await metrics.stop()
+        if app.state.tracing is not None:
+            await app.state.tracing.close()
         if app.state.access_log is not None:
             app.state.access_log.close()
         gc.unfreeze()

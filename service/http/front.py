@@ -7,15 +7,20 @@ import logging
 import re
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.problem import InvalidRequest
+from service.access_log import AccessLog
 from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY
+from service.http.metrics.traffic import Traffic
 from service.http.problems import render
-from service.telemetry import AccessLog
+
+if TYPE_CHECKING:
+    from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
 
@@ -25,13 +30,18 @@ ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class Front:
     """A pure ASGI wrapper: `X-Request-ID`, access log, HEAD, and problem documents for all that is raised.
 
-    In the scope, `gradwire.id` is the request's id, `gradwire.status` that of an answer that has begun, and
-    `gradwire.loss` the name of the loss that is computed.
+    In the scope, `gradwire.id` is the request's id, `gradwire.status` that of an answer that has begun,
+    `gradwire.loss` the name of the loss that is computed, `gradwire.received` and `gradwire.sent` the bytes of the
+    bodies, and `gradwire.steps` the seconds of decode, queue, compute and encode with the requests of the batch.
     """
 
-    def __init__(self, app: ASGIApp, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, app: ASGIApp, access_log: AccessLog | None, traffic: Traffic, tracing: Tracing | None = None
+    ) -> None:
         self._app = app
         self._access_log = access_log
+        self._traffic = traffic
+        self._tracing = tracing
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
@@ -43,6 +53,8 @@ class Front:
         began = time.perf_counter()
         method: str = scope["method"]
         request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
+        if self._tracing is not None:
+            self._tracing.begin(scope, method)
         if method == "HEAD":  # the server itself leaves the body out
             scope.pop(SCOPE_KEY, None)
             scope = {**scope, "method": "GET"}
@@ -54,6 +66,8 @@ class Front:
                 if status != 200 or "gradwire.loss" not in scope:  # what is computed tells its steps itself
                     headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
                 message["headers"] = headers
+            else:
+                scope["gradwire.sent"] = scope.get("gradwire.sent", 0) + len(message.get("body", b""))
             await send(message)
 
         try:
@@ -63,15 +77,26 @@ class Front:
         except Exception as error:
             if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
                 raise
-            await self._refuse(error, _reference(scope), request_id, answer)
+            await self._refuse(error, scope, answer)
         finally:
             scope.pop(SCOPE_KEY, None)  # it knows the scope: a circle that only the garbage collector would find
-            if self._access_log is not None:
-                seconds = time.perf_counter() - began
-                status, loss = scope.get("gradwire.status", 0), scope.get("gradwire.loss")
-                self._access_log.write(request_id.decode(), method, scope["path"], status, seconds, loss)
+            self._ended(scope, method, time.perf_counter() - began)
 
-    async def _refuse(self, error: Exception, instance: str, request_id: bytes, answer: Send) -> None:
+    def _ended(self, scope: Scope, method: str, seconds: float) -> None:
+        """Count a request and note it, whatever came of it."""
+        status = scope.get("gradwire.status", 499)
+        if method == "HEAD":
+            scope["gradwire.sent"] = 0
+        self._traffic.count(scope, method, status, seconds)
+        if self._access_log is not None:
+            self._access_log.write(scope, method, status, seconds)
+        if self._tracing is not None:
+            self._tracing.end(scope, self._traffic.route(scope), status)
+
+    async def _refuse(self, error: Exception, scope: Scope, answer: Send) -> None:
+        instance, request_id = _reference(scope), scope["gradwire.id"]
+        if isinstance(error, InvalidRequest) and error.loss is not None:
+            scope["gradwire.loss"] = error.loss
         status, headers, body = render(error, instance)
         if status == 500:
             log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -16,8 +15,9 @@ from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
 from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
-from service.engine.base import probe
 from service.http.problems import MAX_ERRORS, HTTPProblem
+from service.http.readiness import computes
+from service.settings import Settings
 from service.wire.json import MAX_DEPTH
 
 router = APIRouter()
@@ -85,7 +85,11 @@ async def get_loss(name: LossName) -> Any:
 @router.get("/v1/limits", tags=["operations"], operation_id="get_limits", summary="The limits", response_model=Limits)
 async def get_limits(request: Request) -> Any:
     """What one request may need at most."""
-    settings = request.app.state.settings
+    return limits(request.app.state.settings)
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits that the settings give."""
     return Limits(
         body_bytes=settings.max_body_bytes,
         decompressed_bytes=settings.max_decompressed_bytes,
@@ -114,10 +118,8 @@ async def livez() -> Any:
 )
 async def readyz(request: Request) -> Any:
     """Answers 200 when a small loss, computed on the worker just now, came out right."""
-    state = request.app.state
     try:
-        async with asyncio.timeout(state.settings.probe_seconds):
-            right = await probe(state.engine)
+        right = await computes(request.app.state)
     except TimeoutError:
         raise HTTPProblem(503, "the probe computation did not come back in time", {"retry-after": "1"}) from None
     if not right:
