@@ -27,20 +27,20 @@ class Pipe:
 
 
 @pytest.fixture
-def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
-    """A standard error that nobody reads."""
+def pipe() -> Iterator[Pipe]:
+    """What nobody reads."""
     made = Pipe()
-    monkeypatch.setattr(sys, "stderr", made)
     yield made
     os.close(made.reading)
 
 
-def test_a_full_pipe_blocks_nobody_and_what_is_lost_is_counted(pipe: Pipe) -> None:
+def test_a_full_pipe_blocks_nobody_and_what_is_lost_is_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", pipe)
     writer = LineWriter(held_bytes=1 << 20)
     line = b"x" * 999 + b"\n"
     for _ in range(5000):
         writer.put(line)
-    assert 3900 <= writer.dropped <= 4000  # a pipe holds 64 KiB, and the bound the rest
+    assert 3700 <= writer.dropped <= 4000  # a pipe holds 64 KiB, and the bound the rest
     taken = bytearray()
 
     def read() -> None:
@@ -56,7 +56,8 @@ def test_a_full_pipe_blocks_nobody_and_what_is_lost_is_counted(pipe: Pipe) -> No
     assert set(taken.split(b"\n")) == {b"x" * 999, b""}
 
 
-def test_a_closed_pipe_loses_lines_and_nothing_else(pipe: Pipe) -> None:
+def test_a_closed_pipe_loses_lines_and_nothing_else(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", pipe)
     reading, writing = os.pipe()
     os.close(pipe.reading)
     pipe.reading = reading
@@ -71,10 +72,13 @@ def test_a_closed_pipe_loses_lines_and_nothing_else(pipe: Pipe) -> None:
 
 def test_a_server_whose_log_nobody_reads_goes_on() -> None:
     line = {"loss": "mse_loss", "input": [3.0], "target": [1.0]}
-    with serving(GRADWIRE_LOG_FORMAT="json", GRADWIRE_LOG_LEVEL="debug") as server:
-        with server._new, httpx.Client(base_url=server.url, timeout=60) as http:  # its reader waits for this
-            path = "/" + "p" * 8000
-            for _ in range(300):  # 2.4 MB of log, far beyond a pipe
-                assert http.get(path).status_code == 404
-            assert http.post("/v1/loss", json=line).status_code == 200
+    path = "/" + "p" * 8000
+    with (
+        serving(GRADWIRE_LOG_FORMAT="json", GRADWIRE_LOG_LEVEL="debug") as server,
+        server._new,  # what reads its log waits for this
+        httpx.Client(base_url=server.url, timeout=60) as http,
+    ):
+        for _ in range(300):  # 2.4 MB of log, far beyond a pipe
+            assert http.get(path).status_code == 404
+        assert http.post("/v1/loss", json=line).status_code == 200
     assert json.loads(server.lines[-1])
