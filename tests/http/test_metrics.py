@@ -145,7 +145,7 @@ def test_openmetrics_is_answered_where_it_is_asked_for(fresh: InProcess) -> None
     response = fresh.get("/metrics", headers={"accept": accept})
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert response.text.endswith("# EOF\n")
-    assert {family.name for family in read_openmetrics(response.text)} >= {"gradwire_requests", "gradwire_ready"}
+    assert {family.name for family in read_openmetrics(response.text)} >= {"gradwire_requests", "gradwire_ready"}  # type: ignore[no-untyped-call] # the library leaves it untyped
     plain = fresh.get("/metrics")
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 import pytest
@@ -233,7 +234,7 @@ def test_spans_reach_a_collector_and_the_log_tells_their_trace(receiver: Receive
     with serving(GRADWIRE_TRACES="otlp", GRADWIRE_LOG_FORMAT="json", **variables) as server:
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "traced"}
         httpx.post(f"{server.url}/v1/loss", json=REQUEST, headers=headers, timeout=60).raise_for_status()
-    found = {}
+    found: dict[str, Any] = {}
     resources = []
     while not receiver.taken.empty():
         for resource in receiver.taken.get().resource_spans:
