@@ -18,11 +18,12 @@ class Fault(NamedTuple):
 
 
 class InvalidRequest(Exception):
-    """A request with faults: all of them, in the order in which they were found."""
+    """A request with faults: all of them, in the order in which they were found, and its loss where that is known."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[Fault], loss: str | None = None) -> None:
         super().__init__("; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in faults[:8]))
         self.faults = faults
+        self.loss = loss
 
     @property
     def status(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -131,6 +132,28 @@ class Settings(BaseSettings):
         "text", description="How a log line is written: for people, or one JSON object a line."
     )
     access_log: bool = Field(True, description="Whether every request is logged, with its id, status and durations.")
+    metrics: bool = Field(True, description="Whether `/metrics` and `/v1/stats` are served.")
+    metrics_dir: str = Field(
+        "",
+        description="An empty directory in which several processes tell each other their metrics; `gradwire serve` "
+        "makes one for its workers where none is given.",
+    )
+    traces: Literal["none", "otlp", "console"] = Field(
+        "none",
+        description="Where OpenTelemetry traces go: by OTLP over HTTP as the `OTEL_*` variables tell, or to standard "
+        "error; needs the extra `gradwire[otel]`.",
+    )
+
+    @field_validator("traces")
+    @classmethod
+    def _traces(cls, value: str) -> str:
+        if value != "none":
+            try:
+                for package in ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"):
+                    version(package)
+            except PackageNotFoundError:
+                raise ValueError("needs OpenTelemetry's packages: install gradwire[otel]") from None
+        return value
 
     @field_validator("device")
     @classmethod

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import logging.config
-import sys
-import time
 from typing import Any, Literal
 
 import orjson
+
+from service.line_writer import STDERR
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime", "color_message"}
 
@@ -47,6 +46,21 @@ class TextFormatter(logging.Formatter):
         return " ".join([super().format(record), *(f"{name}={value}" for name, value in extra_of(record).items())])
 
 
+class Handler(logging.Handler):
+    """Hands lines to the thread that writes them: the event loop never waits for a reader."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have it written."""
+        try:
+            STDERR.put(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+        except Exception:  # noqa: BLE001 - as logging's own handlers: a record that cannot be formatted harms nothing
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait a little until what was logged is written."""
+        STDERR.flush()
+
+
 def configuration(level: str, form: Literal["text", "json"]) -> dict[str, Any]:
     """A `logging.config` dictionary for the whole process, uvicorn's own records among them."""
     formatter = JSONFormatter if form == "json" else TextFormatter
@@ -54,7 +68,7 @@ def configuration(level: str, form: Literal["text", "json"]) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"stderr": {"()": Handler, "formatter": "line"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {"uvicorn.access": {"level": "WARNING"}},
     }
@@ -63,73 +77,3 @@ def configuration(level: str, form: Literal["text", "json"]) -> dict[str, Any]:
 def configure(level: str, form: Literal["text", "json"]) -> None:
     """Set the process's logging up."""
     logging.config.dictConfig(configuration(level, form))
-
-
-class AccessLog:
-    """A line for every request, gathered and written a few times a second: a write a request would be felt.
-
-    Lines that were gathered when the process is killed are lost; `close` writes them.
-    """
-
-    INTERVAL = 0.2
-
-    def __init__(self, form: Literal["text", "json"]) -> None:
-        self._json = form == "json"
-        self._lines: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._second = 0
-        self._stamp = ""
-
-    def write(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        loss: str | None,
-        caller: str | None = None,
-    ) -> None:
-        """Note one answered request; `path` as it was asked for, without its query; `caller`: its key's name."""
-        if self._json:
-            entry = {
-                "time": round(time.time(), 6),
-                "level": "info",
-                "logger": "gradwire.access",
-                "message": "request",
-                "request_id": request_id,
-                "method": method,
-                "path": path,
-                "status": status,
-                "milliseconds": round(seconds * 1e3, 3),
-            }
-            if loss is not None:
-                entry["loss"] = loss
-            if caller is not None:
-                entry["caller"] = caller
-            self._lines.append(orjson.dumps(entry))
-        else:
-            second = int(time.time())
-            if second != self._second:
-                self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-            name = f" loss={loss}" if loss is not None else ""
-            if caller is not None:
-                name += f" caller={caller}"
-            line = f"{self._stamp} {method} {path!r} {status} {seconds * 1e3:.3f} ms{name} request_id={request_id}"
-            self._lines.append(line.encode("utf-8", "backslashreplace"))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.INTERVAL, self.flush)
-
-    def flush(self) -> None:
-        """Write what was gathered."""
-        self._timer = None
-        if self._lines:
-            lines, self._lines = self._lines, []
-            sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
-            sys.stderr.buffer.flush()
-
-    def close(self) -> None:
-        """Write what was gathered, for the last time."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self.flush()

@@ -55,12 +55,16 @@ class Load(NamedTuple):
 
 
 class Outcome(NamedTuple, Generic[R]):
-    """A result, the seconds that its request waited and was computed (with its batch), and the batch's requests."""
+    """A result, the seconds that its request waited and was computed (with its batch), and the batch's requests.
+
+    `began` is the `time.perf_counter` at which computing the batch began: no two batches of an engine have the same.
+    """
 
     result: R
     queued: float
     computed: float
     batch: int = 1
+    began: float = 0.0
 
 
 class Engine(Protocol):

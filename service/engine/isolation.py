@@ -58,7 +58,7 @@ def answer(group: Sequence[Entry], compute: Compute, device: Device, progress: P
         seconds = time.perf_counter() - began
         progress.batches.append((len(group), sum([entry.elements for entry in group]), seconds))
         progress.finished += [
-            (entry.future, Outcome(result, began - entry.asked, seconds, len(group)))
+            (entry.future, Outcome(result, began - entry.asked, seconds, len(group), began))
             for entry, result in zip(group, results, strict=True)
         ]
         return

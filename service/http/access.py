@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -46,6 +47,11 @@ WHY: Final = {
 }
 
 
+UNAUTHORIZED, FORBIDDEN, QUOTA = "unauthorized", "forbidden", "quota"
+refused: Counter[str] = Counter(dict.fromkeys((UNAUTHORIZED, FORBIDDEN, QUOTA), 0))
+"""Requests that were not let in, by why."""
+
+
 class Access:
     """Lets callers in, or refuses them; follows the file of keys."""
 
@@ -66,6 +72,7 @@ class Access:
         scope["gradwire.caller"] = caller.name
         needed = permission(scope["method"], path)
         if needed not in caller.scopes:
+            refused[FORBIDDEN] += 1
             raise HTTPProblem(
                 403,
                 f"the API key lacks the scope {needed}; it has {', '.join(sorted(caller.scopes))}",
@@ -182,6 +189,7 @@ def charge(scope: Scope, elements: int) -> None:
 def exhausted(scope: Scope, account: Account, error: Exhausted, now: float) -> HTTPProblem:
     """The refusal of what a quota does not allow."""
     tell(scope, account, account.standings(now))
+    refused[QUOTA] += 1
     seconds = max(math.ceil(error.wait), 1)
     allowed = f"{error.quota.rate:.15g} {error.counted} a second, {error.quota.burst:.15g} at once"
     return HTTPProblem(
@@ -214,5 +222,6 @@ def policy(requests: Quota | None, elements: Quota | None) -> bytes:
 
 
 def _unauthorized(detail: str, code: str | None = None) -> HTTPProblem:
+    refused[UNAUTHORIZED] += 1
     challenge = CHALLENGE if code is None else f'{CHALLENGE}, error="{code}"'
     return HTTPProblem(401, detail, {"www-authenticate": challenge})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -20,6 +21,7 @@ from schemas.catalogue import example, summary
 from schemas.losses import ALIASES, LOSSES, AnyLossRequest
 from schemas.request import LossRequest
 from schemas.result import LossAnswer
+from service.access_log import AccessLog
 from service.engine import BatchingEngine, DirectEngine, Engine
 from service.http import docs_page, oip
 from service.http.access import Access, open_access
@@ -30,13 +32,20 @@ from service.http.cors import CORS
 from service.http.documents import Documents
 from service.http.ending import end_when_lost
 from service.http.front import Front
-from service.http.oip_infer import infer_routes
+from service.http.metrics.metrics import Metrics, Telling
+from service.http.metrics.parts import told_by_edge, told_by_engine
+from service.http.metrics.traffic import Traffic
+from service.http.monitoring import metrics_router
+from service.http.oip_infer import infer_routes, infer_templates
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
 from service.settings import Settings
-from service.telemetry import AccessLog, configure
+from service.telemetry import configure
+
+if TYPE_CHECKING:
+    from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
 
@@ -128,10 +137,19 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     access = app.state.access = open_access(settings)
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
-    app.front = Front(app.dispatch, app.state.access_log, access, cors)
     app.compute_routes = {}
     admission = app.state.admission = Admission(settings, lambda: engine.load)
     computing = app.state.computing = Computing(engine, settings, admission)
+    traffic = Traffic(templates(), computing.counters.failed)
+    parts: list[Telling] = [
+        traffic.told,
+        computing.counters.told,
+        partial(told_by_engine, engine),
+        partial(told_by_edge, app.state),
+    ]
+    app.state.metrics = Metrics(parts, settings.metrics_dir)
+    tracing = app.state.tracing = open_tracing(settings)
+    app.front = Front(app.dispatch, app.state.access_log, traffic, tracing, access, cors)
     add_route(app, computing, "/v1/loss", None)
     batch = batch_route()
     app.router.routes.append(batch)
@@ -144,8 +162,28 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.include_router(oip.router)
     app.include_router(router)
     app.include_router(docs_page.router)
+    if settings.metrics:
+        app.include_router(metrics_router)
     describe(app)
     return app
+
+
+def templates() -> dict[str, str]:
+    """The templates of the routes that are found by their paths alone."""
+    made = {path: path for path in ("/v1/loss", batch_route().path)}
+    for name in (*LOSSES, *ALIASES):
+        made[f"/v1/losses/{name}"] = "/v1/losses/{name}"
+        made |= dict(infer_templates(name))
+    return made
+
+
+def open_tracing(settings: Settings) -> Tracing | None:
+    """The traces that the settings ask for; the packages that they need are loaded only then."""
+    if settings.traces == "none":
+        return None
+    from service.http.tracing import open_tracing  # noqa: PLC0415 - an extra
+
+    return open_tracing(settings.traces)
 
 
 def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
@@ -202,11 +240,14 @@ def _describe(cls: type[LossRequest] | None) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
+    metrics: Metrics = app.state.metrics
     end_when_lost(app)
     await engine.start()
     fault = await app.state.readiness.fault()  # also makes torch load what it loads at its first backward pass
     if fault is not None:
         log.error("the first computation did not come out right; /readyz tells when one does", extra={"fault": fault})
+    await metrics.start()
+    probing = asyncio.create_task(app.state.readiness.keep_asking())
     # What lives as long as the process need not be walked by every full collection.
     gc.collect()
     gc.freeze()
@@ -215,7 +256,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with nullcontext() if access is None else access.following():
             yield
     finally:
+        probing.cancel()
         await engine.stop()
+        await metrics.stop()
+        if app.state.tracing is not None:
+            await app.state.tracing.close()
         if app.state.access_log is not None:
             app.state.access_log.close()
         gc.unfreeze()

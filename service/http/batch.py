@@ -19,7 +19,7 @@ from service.engine import DeadlinePassed, Engine, EngineStopped, Outcome, Worke
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
-from service.http.compute import Computing, steps
+from service.http.compute import Computing, timed
 from service.http.content_encoding import choose
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
@@ -125,22 +125,35 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     reading, writing = (decoded - began) / members, (ended - answered) / members
     for loss, outcome, requests in ran.computed:
         computing.counters.answered(loss, reading, outcome, writing, ended - began, requests)
-    timing = steps(decoded - began, ran.waited, ran.longest, ended - answered)
+    for loss in (*ran.failed, *[error.loss for error in call.invalid.values() if error.loss is not None]):
+        computing.counters.failed(loss, ended - began)
+    if "gradwire.trace" in scope:
+        scope["gradwire.trace"].steps((began, decoded), ran.computed, (answered, ended))
+    timing = timed(scope, decoded - began, ran.waited, ran.longest, ended - answered, ran.largest)
     del call, ran  # what is sent is all that is still needed
     fields = [(b"content-type", wanted.media_type), (b"server-timing", timing)]
     await computing.answer(scope, send, parts, fields, coding)
 
 
 class Ran(NamedTuple):
-    """What came of a call; and of all that was computed, the loss, the outcome and how many requests had it."""
+    """What came of a call; and of all that was computed, the loss, the outcome and how many requests had it.
+
+    `failed` are the losses of what could not be computed.
+    """
 
     answers: Answers
     computed: list[tuple[str, Outcome[Any], int]]
+    failed: list[str]
 
     @property
     def waited(self) -> float:
         """The seconds until the turn of its last member."""
         return max([outcome.queued for _, outcome, _ in self.computed], default=0.0)
+
+    @property
+    def largest(self) -> int:
+        """The requests of its largest batch."""
+        return max([max(outcome.batch, requests) for _, outcome, requests in self.computed], default=0)
 
     @property
     def longest(self) -> float:
@@ -154,12 +167,14 @@ async def _run(computing: Computing, call: Call, deadline: float | None, receive
     bundled: list[tuple[list[int], BundleResult]] = []
     requests, parts = call.requests, call.bundles
     computed: list[tuple[str, Outcome[Any], int]] = []
+    failed: list[str] = []
     while requests or parts:
         outcomes = await computing.outcome(_submitted(computing.engine, requests, parts, deadline), receive)
         own = dict(zip(requests, outcomes, strict=False))
         for at, outcome in own.items():
             if isinstance(outcome, BaseException):
                 singles[at] = _problem(outcome, at)
+                failed.append(requests[at].name)
             else:
                 singles[at] = (outcome.result, requests[at].encoding)
                 computed.append((requests[at].name, outcome, 1))
@@ -173,7 +188,7 @@ async def _run(computing: Computing, call: Call, deadline: float | None, receive
                 bundled.append((part.positions, outcome.result))
                 computed.append((part.bundle.name, outcome, len(part.positions)))
         requests, parts = again, []
-    return Ran(Answers(call.ids, singles, bundled), computed)
+    return Ran(Answers(call.ids, singles, bundled), computed, failed)
 
 
 def _submitted(

@@ -67,6 +67,8 @@ class Computing:
 
     async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request for a loss: of class `cls`, or of the one that its body names."""
+        if cls is not None:
+            scope["gradwire.loss"] = cls.name
         headers = combined(scope["headers"])
         form = form_of(headers.get(b"content-type"))
         wanted = answer_form(headers.get(b"accept"), form)
@@ -100,7 +102,9 @@ class Computing:
             parts = await aside(wanted.encode, result, encoding)
         ended = time.perf_counter()
         self.counters.answered(request.name, decoded - began, outcome, ended - answered, ended - began)
-        timing = steps(decoded - began, outcome.queued, outcome.computed, ended - answered)
+        if "gradwire.trace" in scope:
+            scope["gradwire.trace"].steps((began, decoded), [(request.name, outcome, 1)], (answered, ended))
+        timing = timed(scope, decoded - began, outcome.queued, outcome.computed, ended - answered, outcome.batch)
         del request, outcome, result  # what is sent is all that is still needed
         await self.answer(
             scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)], coding
@@ -109,7 +113,10 @@ class Computing:
     async def body(self, scope: Scope, receive: Receive, headers: Headers, factor: int = 3) -> Buffer:
         """The whole body of a request that is let in, within its bound; `factor` as a form's."""
         admit = partial(self.admission.admit, scope, headers, factor)
-        return await read_body(scope, receive, headers, self._max_body, self._max_decompressed, admit)
+        body = await read_body(scope, receive, headers, self._max_body, self._max_decompressed, admit)
+        declared = headers.get(b"content-length")
+        scope["gradwire.received"] = int(declared) if declared is not None and declared.isdigit() else len(body)
+        return body
 
     async def read_aside(self, scope: Scope, size: int, text: Buffer, read: Callable[[], T]) -> T:
         """Run beside the event loop what reads a body of that size and with that JSON in it.
@@ -166,8 +173,9 @@ class Computing:
         await send_parts(scope, send, parts, size, headers)
 
 
-def steps(decoding: float, queued: float, computed: float, encoding: float) -> bytes:
-    """The Server-Timing of an answer: its steps in milliseconds, given seconds."""
+def timed(scope: Scope, decoding: float, queued: float, computed: float, encoding: float, batch: int) -> bytes:
+    """The Server-Timing of an answer: its steps in milliseconds, given seconds. The scope gets them for the logs."""
+    scope["gradwire.steps"] = (decoding, queued, computed, encoding, batch)
     return b"decode;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f" % (
         decoding * 1e3,
         queued * 1e3,
@@ -186,6 +194,7 @@ async def send_parts(scope: Scope, send: Send, parts: Parts, size: int, headers:
             named += fields.items()
         if connection.answer(200, named, parts, size):
             scope["gradwire.status"] = 200
+            scope["gradwire.sent"] = size
             return
     headers.append((b"content-length", b"%d" % size))
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -8,20 +8,25 @@ import logging
 import re
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.problem import InvalidRequest
+from service.access_log import AccessLog
 from service.http.access import Access
 from service.http.admission import SCOPE_KEY as CLAIM_KEY
 from service.http.admission import Claim
 from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY, Connection
 from service.http.cors import CORS
+from service.http.metrics.traffic import Traffic
 from service.http.problems import render, stopping
 from service.http.security_headers import secured
-from service.telemetry import AccessLog
+
+if TYPE_CHECKING:
+    from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
 
@@ -33,20 +38,30 @@ class Front:
 
     In the scope, `gradwire.id` is the request's id, `gradwire.began` when its head came (`time.perf_counter`),
     `gradwire.status` the status of an answer that has begun, `gradwire.loss` the name of the loss that is computed,
-    `gradwire.caller` that of the API key, and `gradwire.fields` the fields that every answer to this request bears.
+    `gradwire.caller` that of the API key, `gradwire.fields` the fields that every answer to this request bears,
+    `gradwire.received` and `gradwire.sent` the bytes of the bodies, and `gradwire.steps` the seconds of decode, queue,
+    compute and encode with the requests of the batch.
     """
 
     ended = False
     """Whether the time for answers is over: the server cancels what it still waits for."""
 
     def __init__(
-        self, app: ASGIApp, access_log: AccessLog | None, access: Access | None = None, cors: CORS | None = None
+        self,
+        app: ASGIApp,
+        access_log: AccessLog | None,
+        traffic: Traffic,
+        tracing: Tracing | None = None,
+        access: Access | None = None,
+        cors: CORS | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._cors = cors
         self._serve = app if access is None and cors is None else self._guard
         self._access_log = access_log
+        self._traffic = traffic
+        self._tracing = tracing
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
@@ -58,6 +73,8 @@ class Front:
         began = scope["gradwire.began"] = time.perf_counter()
         method: str = scope["method"]
         request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
+        if self._tracing is not None:
+            self._tracing.begin(scope, method)
         if method == "HEAD":  # the server itself leaves the body out
             scope.pop(SCOPE_KEY, None)
             scope = {**scope, "method": "GET"}
@@ -70,6 +87,8 @@ class Front:
                     headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
                 headers += scope.get("gradwire.fields", {}).items()
                 message["headers"] = secured(headers)
+            else:
+                scope["gradwire.sent"] = scope.get("gradwire.sent", 0) + len(message.get("body", b""))
             await send(message)
 
         try:
@@ -77,13 +96,10 @@ class Front:
         except Disconnected:
             scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again where there is no answer to it
-            await self._end(error, scope, request_id, answer)
+            await self._end(error, scope, answer)
         finally:
             _leave(scope)
-            if self._access_log is not None:
-                seconds = time.perf_counter() - began
-                status, loss, caller = map(scope.get, ("gradwire.status", "gradwire.loss", "gradwire.caller"))
-                self._access_log.write(request_id.decode(), method, scope["path"], status or 0, seconds, loss, caller)
+            self._ended(scope, method, time.perf_counter() - began)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer a browser that only asks what it may ask. Raises `HTTPProblem` for all others."""
@@ -98,7 +114,7 @@ class Front:
             self._access.admit(scope)
         await self._app(scope, receive, send)
 
-    async def _end(self, error: BaseException, scope: Scope, request_id: bytes, answer: Send) -> None:
+    async def _end(self, error: BaseException, scope: Scope, answer: Send) -> None:
         """Answer a request that ended in this exception, or break off an answer that has begun."""
         begun = "gradwire.status" in scope
         if self.ended and isinstance(error, asyncio.CancelledError):
@@ -109,9 +125,23 @@ class Front:
             error = stopping()
         elif begun or isinstance(error, asyncio.CancelledError):
             raise error
-        await self._refuse(error, _reference(scope), request_id, answer)
+        await self._refuse(error, scope, answer)
 
-    async def _refuse(self, error: BaseException, instance: str, request_id: bytes, answer: Send) -> None:
+    def _ended(self, scope: Scope, method: str, seconds: float) -> None:
+        """Count a request and note it, whatever came of it."""
+        status = scope.get("gradwire.status", 499)
+        if method == "HEAD":
+            scope["gradwire.sent"] = 0
+        self._traffic.count(scope, method, status, seconds)
+        if self._access_log is not None:
+            self._access_log.write(scope, method, status, seconds)
+        if self._tracing is not None:
+            self._tracing.end(scope, self._traffic.route(scope), status)
+
+    async def _refuse(self, error: BaseException, scope: Scope, answer: Send) -> None:
+        instance, request_id = _reference(scope), scope["gradwire.id"]
+        if isinstance(error, InvalidRequest) and error.loss is not None:
+            scope["gradwire.loss"] = error.loss
         status, headers, body = render(error, instance)
         if status == 500:
             log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})

@@ -26,11 +26,12 @@ from schemas.request import LossRequest
 from service.http.body import combined
 from service.http.compute import Computing
 from service.http.connection import Buffer
+from service.http.metrics.metrics import Metrics
 from service.http.oip_infer import NO_MODEL, ModelName, check_type, documented, model
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
 from service.http.reference import PROBLEM, readyz
-from service.http.statistics import Statistics
+from service.http.statistics import Statistics, statistics
 from service.wire import oip
 
 EXTENSIONS: Final = [
@@ -87,8 +88,8 @@ async def server_ready(request: Request) -> Any:
     "/v2/models/stats", operation_id="all_statistics", summary="Every loss's statistics", response_model=Statistics
 )
 async def all_statistics(request: Request) -> Any:
-    """What every loss has been asked for, in the process that answers, since it started."""
-    return _counted(request, *LOSSES)
+    """What every loss has been asked for since the service started, over all its processes."""
+    return await _counted(request, *LOSSES)
 
 
 @router.get("/v2/models/{name}/versions/{version}", response_model_exclude_none=True, include_in_schema=False)
@@ -142,8 +143,8 @@ async def model_config(cls: Asked) -> Any:
     responses=NO_MODEL,
 )
 async def model_statistics(request: Request, cls: Asked) -> Any:
-    """What a loss has been asked for, in the process that answers, since it started."""
-    return _counted(request, cls.name)
+    """What a loss has been asked for since the service started, over all its processes."""
+    return await _counted(request, cls.name)
 
 
 @router.post(
@@ -196,9 +197,9 @@ def _check_index(body: Buffer) -> None:
         raise InvalidRequest(faults)
 
 
-def _counted(request: Request, *losses: str) -> Statistics:
-    computing: Computing = request.app.state.computing
-    return computing.counters.of(*losses)
+async def _counted(request: Request, *losses: str) -> Statistics:
+    metrics: Metrics = request.app.state.metrics
+    return statistics((await metrics.whole()).over_all, *losses)
 
 
 router.routes.extend(documented())

@@ -16,8 +16,8 @@ from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
-from service.http.body import Disconnected, combined
-from service.http.compute import Computing, steps
+from service.http.body import combined
+from service.http.compute import Computing, timed
 from service.http.content_encoding import Coding, choose
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
@@ -25,6 +25,8 @@ from service.http.problems import HTTPProblem
 from service.http.reference import PROBLEM, not_found
 from service.wire import oip
 
+INFER: Final = "/v2/models/{name}/infer"
+INFER_VERSION: Final = "/v2/models/{name}/versions/{version}/infer"
 BINARY: Final = b"application/octet-stream"
 SERVED: Final = "application/json, application/octet-stream"
 # Which of the two an answer is, its request says; Accept need only allow one.
@@ -52,48 +54,44 @@ class Infer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         computing, name = self._computing, self._class.name
-        asked = time.perf_counter()
-        try:
-            headers = combined(scope["headers"])
-            check_type(headers.get(b"content-type"))
-            answer_form(headers.get(b"accept"), JSON, ANSWERS)
-            coding = choose_readable(headers.get(b"accept-encoding"))
-            json_bytes = json_size(headers.get(b"inference-header-content-length"))
-            computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
-            body = await computing.body(scope, receive, headers)
+        scope["gradwire.loss"] = name
+        headers = combined(scope["headers"])
+        check_type(headers.get(b"content-type"))
+        answer_form(headers.get(b"accept"), JSON, ANSWERS)
+        coding = choose_readable(headers.get(b"accept-encoding"))
+        json_bytes = json_size(headers.get(b"inference-header-content-length"))
+        computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
+        body = await computing.body(scope, receive, headers)
 
-            began = time.perf_counter()
-            read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
-            text = body if json_bytes is None else memoryview(body)[:json_bytes]
-            if len(body) < computing.offload:
-                call = read()
-            else:
-                call = await computing.read_aside(scope, len(body), text, read)
-            as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
-            kept = len(body) if json_bytes is not None else 0
-            scope[SCOPE_KEY].need(*claimed([(call.request, 1)], kept, as_text=as_text))
-            del body, text, read  # from here on the request's tensors hold what they need of it
-            scope["gradwire.loss"] = name
+        began = time.perf_counter()
+        read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
+        text = body if json_bytes is None else memoryview(body)[:json_bytes]
+        if len(body) < computing.offload:
+            call = read()
+        else:
+            call = await computing.read_aside(scope, len(body), text, read)
             computing.still_there(scope)
-            deadline = computing.timeouts.sooner(scope, headers, call.timeout)
-            charge(scope, call.request.checked.layout.elements)
-            decoded = time.perf_counter()
+        as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
+        kept = len(body) if json_bytes is not None else 0
+        scope[SCOPE_KEY].need(*claimed([(call.request, 1)], kept, as_text=as_text))
+        del body, text, read  # from here on the request's tensors hold what they need of it
+        deadline = computing.timeouts.sooner(scope, headers, call.timeout)
+        charge(scope, call.request.checked.layout.elements)
+        decoded = time.perf_counter()
 
-            outcome = await computing.outcome(computing.engine.submit(call.request, deadline=deadline), receive)
+        outcome = await computing.outcome(computing.engine.submit(call.request, deadline=deadline), receive)
 
-            answered = time.perf_counter()
-            size = call.request.checked.layout.elements * JSON.text_bytes if as_text else 0
-            parts, json_bytes = await computing.at_size(size, partial(oip.encode, outcome.result, call))
-            ended = time.perf_counter()
-        except Disconnected:
-            raise
-        except Exception:
-            computing.counters.failed(name, time.perf_counter() - asked)
-            raise
+        answered = time.perf_counter()
+        size = call.request.checked.layout.elements * JSON.text_bytes if as_text else 0
+        parts, json_bytes = await computing.at_size(size, partial(oip.encode, outcome.result, call))
+        ended = time.perf_counter()
         computing.counters.answered(name, decoded - began, outcome, ended - answered, ended - began)
+        if "gradwire.trace" in scope:
+            scope["gradwire.trace"].steps((began, decoded), [(name, outcome, 1)], (answered, ended))
+        timing = timed(scope, decoded - began, outcome.queued, outcome.computed, ended - answered, outcome.batch)
         fields = [
             (b"content-type", JSON.media_type if json_bytes is None else BINARY),
-            (b"server-timing", steps(decoded - began, outcome.queued, outcome.computed, ended - answered)),
+            (b"server-timing", timing),
         ]
         if json_bytes is not None:
             fields.append((b"inference-header-content-length", b"%d" % json_bytes))
@@ -105,11 +103,15 @@ def infer_routes(computing: Computing) -> dict[str, ASGIApp]:
     """What serves inference requests, by path: every loss under its names, with and without its version."""
     served = {name: Infer(computing, cls) for name, cls in LOSSES.items()}
     named = {**served, **{alias: served[name] for alias, name in ALIASES.items()}}
-    return {
-        path: infer
-        for name, infer in named.items()
-        for path in (f"/v2/models/{name}/infer", f"/v2/models/{name}/versions/{oip.VERSION}/infer")
-    }
+    return {path: infer for name, infer in named.items() for path, _ in infer_templates(name)}
+
+
+def infer_templates(name: str) -> tuple[tuple[str, str], ...]:
+    """The paths of inference requests for a loss of that name or alias, each with its route's template."""
+    return (
+        (f"/v2/models/{name}/infer", INFER),
+        (f"/v2/models/{name}/versions/{oip.VERSION}/infer", INFER_VERSION),
+    )
 
 
 def check_type(content_type: bytes | None) -> None:
@@ -170,8 +172,7 @@ def model(name: str, version: str | None = None) -> type[LossRequest]:
 
 def documented() -> list[InferRoute]:
     """The routes that FastAPI documents, and that refuse what is for no model."""
-    path = "/v2/models/{name}"
-    return [_route(f"{path}/infer", told=True), _route(f"{path}/versions/{{version}}/infer", told=False)]
+    return [_route(INFER, told=True), _route(INFER_VERSION, told=False)]
 
 
 def _route(path: str, *, told: bool) -> InferRoute:

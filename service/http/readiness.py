@@ -9,6 +9,8 @@ from typing import Final
 from service.engine import Engine
 from service.engine.base import probe
 
+INTERVAL: Final = 10.0
+"""Seconds between two probes that nobody asked for."""
 PACE: Final = 1.0
 """Seconds for which a probe that came out right is believed."""
 FAILED: Final = 0.1
@@ -25,6 +27,17 @@ class Readiness:
         self._probe: asyncio.Task[str | None] | None = None
         self._believed_until = 0.0
         self._fault: str | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the last probe came out right."""
+        return self._believed_until > 0 and self._fault is None
+
+    async def keep_asking(self) -> None:
+        """Ask now and then, so that `right` stays true to what is."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.fault()
 
     async def fault(self) -> str | None:
         """Why the engine does not compute; `None` if it does."""

@@ -13,6 +13,7 @@ from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
 from service.http.problems import AGAIN, MAX_ERRORS, HTTPProblem, stopping
+from service.settings import Settings
 from service.wire.json import MAX_DEPTH
 from service.wire.structure import MAX_CONTAINERS
 
@@ -79,7 +80,11 @@ async def get_loss(name: LossName) -> Any:
 @router.get("/v1/limits", tags=["operations"], operation_id="get_limits", summary="The limits", response_model=Limits)
 async def get_limits(request: Request) -> Any:
     """What one request may need at most."""
-    settings = request.app.state.settings
+    return limits(request.app.state.settings)
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits that the settings give."""
     return Limits(
         body_bytes=settings.max_body_bytes,
         decompressed_bytes=settings.max_decompressed_bytes,

@@ -1,18 +1,29 @@
-"""What each loss has been asked for so far, in this process: Triton's statistics extension.
+"""What each loss has been asked for so far, as Triton's statistics extension tells it.
 
-Counters and sums alone, in a fixed number: what one request costs is a few additions.
+Counters, sums and histograms alone, in a fixed number: what one request costs is a few additions.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from bisect import bisect_left
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
 from schemas.losses import LOSSES
 from service.engine.base import Outcome
+from service.engine.tally import Histogram
+from service.http.metrics.families import SECONDS
+from service.http.metrics.snapshot import Snapshot
+
+STEPS: Final = ("decode", "queue", "compute", "encode")
+
+# What a snapshot holds for these statistics beside the metrics.
+ANSWERED_SECONDS: Final = "answered_seconds"
+FAILED_SECONDS: Final = "failed_seconds"
+BATCHES: Final = "batches"
+LAST: Final = "last"
 
 
 class Duration(BaseModel):
@@ -26,7 +37,7 @@ class InferenceStatistics(BaseModel):
     """The requests for a loss, and the steps that answering them took."""
 
     success: Duration = Field(description="Answered, by any path: from the whole body to the whole answer.")
-    fail: Duration = Field(description="Refused, or failed: inference requests alone.")
+    fail: Duration = Field(description="Refused, or failed, where the loss was known.")
     queue: Duration = Field(description="Waiting to be computed.")
     compute_input: Duration = Field(description="Reading and checking requests.")
     compute_infer: Duration = Field(description="Computing; a request counts the whole batch that it was in.")
@@ -47,25 +58,36 @@ class ModelStatistics(BaseModel):
 
 
 class Statistics(BaseModel):
-    """What losses have been asked for, in the process that answers, since it started."""
+    """What losses have been asked for since the service started, over all its processes."""
 
     model_stats: list[ModelStatistics] = Field(description="The losses.")
 
 
-@dataclass(slots=True)
 class Counts:
     """The counters of one loss; sums in seconds."""
 
-    success: int = 0
-    fail: int = 0
-    batches: float = 0.0
-    last: float = 0.0
-    success_seconds: float = 0.0
-    fail_seconds: float = 0.0
-    decoding: float = 0.0
-    queued: float = 0.0
-    computed: float = 0.0
-    encoding: float = 0.0
+    __slots__ = ("batches", "computed", "decoding", "encoding", "fail", "fail_seconds", "last", "queued", "seconds")
+
+    def __init__(self) -> None:
+        self.fail = 0
+        self.batches = 0.0
+        self.last = 0.0
+        self.seconds = 0.0
+        self.fail_seconds = 0.0
+        self.decoding = Histogram(SECONDS)
+        self.queued = Histogram(SECONDS)
+        self.computed = Histogram(SECONDS)
+        self.encoding = Histogram(SECONDS)
+
+    @property
+    def success(self) -> int:
+        """Requests answered."""
+        return self.decoding.count
+
+    @property
+    def steps(self) -> tuple[Histogram, ...]:
+        """In the order of `STEPS`."""
+        return self.decoding, self.queued, self.computed, self.encoding
 
 
 class Counters:
@@ -79,14 +101,21 @@ class Counters:
     ) -> None:
         """Count so many requests that were answered alike: seconds of the steps of each, and of all of them."""
         counts = self._of[loss]
-        counts.success += requests
-        counts.batches += requests / max(outcome.batch, requests)
         counts.last = time.time()
-        counts.success_seconds += seconds * requests
-        counts.decoding += decoding * requests
-        counts.queued += outcome.queued * requests
-        counts.computed += outcome.computed * requests
-        counts.encoding += encoding * requests
+        if requests == 1:
+            counts.batches += 1 / outcome.batch
+            counts.seconds += seconds
+            counts.decoding.observe(decoding)
+            counts.queued.observe(outcome.queued)
+            counts.computed.observe(outcome.computed)
+            counts.encoding.observe(encoding)
+            return
+        counts.batches += requests / max(outcome.batch, requests)
+        counts.seconds += seconds * requests
+        taken = (decoding, outcome.queued, outcome.computed, encoding)
+        for histogram, value in zip(counts.steps, taken, strict=True):
+            histogram.counts[bisect_left(SECONDS, value)] += requests
+            histogram.sum += value * requests
 
     def failed(self, loss: str, seconds: float) -> None:
         """Count a request that was not."""
@@ -94,27 +123,44 @@ class Counters:
         counts.fail += 1
         counts.fail_seconds += seconds
 
-    def of(self, *losses: str) -> Statistics:
-        """The statistics of these losses."""
-        return Statistics(model_stats=[_told(loss, self._of[loss]) for loss in losses])
+    def told(self, snapshot: Snapshot) -> None:
+        """Add all of it to a snapshot."""
+        for loss, counts in self._of.items():
+            if counts.fail:
+                snapshot.count("gradwire_losses_total", counts.fail, loss, "failed")
+                snapshot.count(FAILED_SECONDS, counts.fail_seconds, loss)
+            if counts.last:
+                snapshot.count("gradwire_losses_total", counts.success, loss, "answered")
+                for step, histogram in zip(STEPS, counts.steps, strict=True):
+                    snapshot.histogram("gradwire_step_duration_seconds", histogram, step, loss)
+                snapshot.count(ANSWERED_SECONDS, counts.seconds, loss)
+                snapshot.count(BATCHES, counts.batches, loss)
+                snapshot.latest(LAST, counts.last, loss)
 
 
-def _told(loss: str, counts: Counts) -> ModelStatistics:
-    success = counts.success
+def statistics(snapshot: Snapshot, *losses: str) -> Statistics:
+    """What a snapshot tells of these losses."""
+    return Statistics(model_stats=[_told(loss, snapshot) for loss in losses])
+
+
+def _told(loss: str, snapshot: Snapshot) -> ModelStatistics:
+    success = int(snapshot.counted("gradwire_losses_total", loss, "answered"))
+    fail = int(snapshot.counted("gradwire_losses_total", loss, "failed"))
+    steps = {step: _duration(success, snapshot.total("gradwire_step_duration_seconds", step, loss)) for step in STEPS}
     return ModelStatistics(
         name=loss,
         version="1",
-        last_inference=int(counts.last * 1e3),
+        last_inference=int(snapshot.latest_of(LAST, loss) * 1e3),
         inference_count=success,
         # Each request counts its share of its batch; callers that left took theirs with them.
-        execution_count=max(round(counts.batches), min(success, 1)),
+        execution_count=max(round(snapshot.counted(BATCHES, loss)), min(success, 1)),
         inference_stats=InferenceStatistics(
-            success=_duration(success, counts.success_seconds),
-            fail=_duration(counts.fail, counts.fail_seconds),
-            queue=_duration(success, counts.queued),
-            compute_input=_duration(success, counts.decoding),
-            compute_infer=_duration(success, counts.computed),
-            compute_output=_duration(success, counts.encoding),
+            success=_duration(success, snapshot.counted(ANSWERED_SECONDS, loss)),
+            fail=_duration(fail, snapshot.counted(FAILED_SECONDS, loss)),
+            queue=steps["queue"],
+            compute_input=steps["decode"],
+            compute_infer=steps["compute"],
+            compute_output=steps["encode"],
             cache_hit=_duration(0, 0),
         ),
         batch_stats=[],

@@ -187,7 +187,7 @@ def _checked(
     except InvalidRequest as error:
         if depth is not None:
             depth(item)
-        raise InvalidRequest(faults + error.faults) from None
+        raise InvalidRequest(faults + error.faults, error.loss) from None
     if faults:
         raise InvalidRequest(faults)
     return request

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.faults import faults_of
-from schemas.losses import ALIASES, ANY_LOSS, LOSSES
+from schemas.losses import ALIASES, ANY_LOSS, LOSSES, resolve
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.tensor import Reading, Tensor
@@ -27,6 +27,10 @@ def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Re
     validator = ANY_LOSS.validator if cls is None else cls.__pydantic_validator__
     try:
         return validator.validate_python(members, context=reading)  # type: ignore[no-any-return] # what its schema makes
+    except InvalidRequest as error:
+        known = cls or resolve(members["loss"])
+        error.loss = None if known is None else known.name
+        raise
     except ValidationError as error:
         raise InvalidRequest(_faults(error, members)) from None
 

@@ -94,7 +94,7 @@ def decode(body: Buffer, cls: type[LossRequest] | None, *, max_elements: int) ->
     try:
         request = validate(members, cls, Reading(plain=False, max_elements=max_elements))
     except InvalidRequest as error:
-        raise InvalidRequest(faults + error.faults) from None
+        raise InvalidRequest(faults + error.faults, error.loss) from None
     if faults:
         raise InvalidRequest(faults)
     return request

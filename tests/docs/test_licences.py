@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -35,13 +37,14 @@ UNDECLARED = {"pysimdjson": "MIT"}
 
 def licence(found: Distribution) -> str:
     """An SPDX expression."""
-    lines = found.metadata.get_all("Classifier") or []
+    metadata = cast(Message, found.metadata)
+    lines = metadata.get_all("Classifier") or []
     classified = [line.rpartition(" :: ")[2] for line in lines if line.startswith("License ::")]
-    told = [found.metadata.get("License-Expression")]
+    told = [metadata.get("License-Expression")]
     if told == [None]:
         told = [name for name in classified if name not in APPROVED]
     if not told:
-        told = [UNDECLARED.get(found.metadata["Name"], found.metadata.get("License"))]
+        told = [UNDECLARED.get(metadata["Name"], metadata.get("License"))]
     return " AND ".join(CLASSIFIED.get(str(name), str(name)) for name in told)
 
 

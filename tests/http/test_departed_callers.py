@@ -6,19 +6,20 @@ import json
 import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 import uvicorn
 
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
+from service.access_log import AccessLog
 from service.engine import BatchingEngine
 from service.http.app import create_app
 from service.http.protocol import Protocol
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
-from service.telemetry import AccessLog
 
 REQUEST = json.dumps({"loss": "l1_loss", "input": [3.0], "target": [1.0]}).encode()
 OTHER = json.dumps({"loss": "huber_loss", "input": [3.0], "target": [1.0]}).encode()
@@ -31,16 +32,7 @@ class Statuses(AccessLog):
         super().__init__("text")
         self.seen: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def write(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        loss: str | None,
-        caller: str | None = None,
-    ) -> None:
+    def write(self, scope: Mapping[str, Any], method: str, status: int, seconds: float) -> None:
         self.seen.put(status)
 
 
