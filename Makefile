@@ -109,6 +109,11 @@ lock: ## Renew constraints.txt with Python 3.11; TORCH=2.14.0 moves torch
 image: ## Build the container image; IMAGE names it
 	docker build -t $(IMAGE) $(IMAGE_ARGS) .
 
+# Apart from `clean`: these are gigabytes to fetch anew.
+.PHONY: clean-peers
+clean-peers: ## Remove .benchmarks/, the environments of the benchmarks' peers
+	rm -rf .benchmarks
+
 .PHONY: clean
 clean: ## Remove .venv/, caches and build outputs
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

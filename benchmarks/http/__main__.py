@@ -1,24 +1,23 @@
 """Start the servers, check their answers, drive them in interleaved rounds, print the table and the verdict."""
 
 import argparse
-import json
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 
 from benchmarks.http.cases import CASES
 from benchmarks.http.chart import chart
+from benchmarks.http.figures import FiguresError, Run, read, write
 from benchmarks.http.goals import GOALS
-from benchmarks.http.load import LoadError, Sample
+from benchmarks.http.load import LoadError
 from benchmarks.http.machine import facts
 from benchmarks.http.measure import Plan, measure
 from benchmarks.http.processes import ServerError
-from benchmarks.http.report import LOSSES_A_CALL, Measured, ratio, table, verdict
+from benchmarks.http.report import Measured, ratio, table, verdict
 from benchmarks.http.servers import Server, own_servers
 from benchmarks.peers.environments import EnvironmentFailure, is_made, make
 from benchmarks.peers.services import FOLDERS, PEERS
@@ -39,9 +38,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--server", choices=SERVER_NAMES, nargs="+", default=SERVER_NAMES, metavar="SERVER", help=_listed(SERVER_NAMES)
     )
     parser.add_argument("--peers", action="store_true", help="make the environments of peers that lack one (gigabytes)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures there, after each round")
     parser.add_argument(
-        "--from", type=Path, metavar="FILE", dest="source", help="measure nothing: report on such a file"
+        "--from",
+        type=Path,
+        metavar="FILE",
+        dest="source",
+        help="measure nothing: report on such a file, whole or in part",
     )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the figures at 16 connections there, as SVG")
     parser.add_argument(
@@ -79,46 +82,33 @@ def chosen(options: argparse.Namespace) -> Iterator[Server]:
         yield server
 
 
-def raw(measured: Measured, options: argparse.Namespace, machine: dict[str, str]) -> dict[str, object]:
-    return {
-        "machine": machine,
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "samples": [
-            {
-                "case": case,
-                "connections": connections,
-                "server": server,
-                "round": number,
-                "losses_a_call": LOSSES_A_CALL[case],
-                **asdict(sample),
-            }
-            for (case, connections, server), rounds in measured.items()
-            for number, sample in enumerate(rounds, 1)
-        ],
-        "goals": [{**asdict(goal), "ratio": ratio(measured, goal)} for goal in GOALS],
-    }
-
-
-def read(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
-    """What an earlier run wrote with `--json`; its rounds and seconds become the options'."""
-    written = json.loads(options.source.read_text())
-    options.rounds, options.seconds = written["rounds"], written["seconds"]
-    measured: dict[tuple[str, int, str], list[Sample]] = {}
-    for row in written["samples"]:
-        figures = {figure.name: row[figure.name] for figure in fields(Sample)}
-        measured.setdefault((row["case"], row["connections"], row["server"]), []).append(Sample(**figures))
-    return measured, written["machine"]
-
-
-def run(options: argparse.Namespace) -> tuple[Measured, dict[str, str]]:
-    """Measure what is asked for."""
+def run(options: argparse.Namespace) -> Run:
+    """Measure what is asked for; with `--json`, the figures so far are in that file after each round."""
     with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
         servers = list(chosen(options))
         machine = facts([server.name for server in servers])
         cases = [case for case in CASES if case.name in options.case]
         plan = Plan(cases, servers, options.connections, options.rounds, options.seconds)
-        return measure(plan, Path(folder)), machine
+
+        def figures(measured: Measured, *, complete: bool) -> Run:
+            return Run(machine, options.rounds, options.seconds, complete, measured)
+
+        def keep(measured: Measured) -> None:
+            if options.json is not None:
+                write(options.json, figures(measured, complete=False))
+
+        return figures(measure(plan, Path(folder), keep), complete=True)
+
+
+def report(found: Run) -> None:
+    print(", ".join(f"{name} {value}" for name, value in found.machine.items()) + ".")
+    if found.complete:
+        print(f"Medians of {found.rounds} interleaved rounds of {found.seconds} s.\n")
+    else:
+        print("Partial: the run ended early. What it had not reached is missing.")
+        print(f"Medians of up to {found.rounds} interleaved rounds of {found.seconds} s.\n")
+    print(table(found.measured))
+    print(f"\n{verdict(found.measured, GOALS)}")
 
 
 def main() -> int:
@@ -129,20 +119,17 @@ def main() -> int:
     # Python ends at once on SIGTERM; as an exception it lets the servers be stopped first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        measured, machine = read(options) if options.source else run(options)
-    except (EnvironmentFailure, ServerError, LoadError, OSError) as failure:
+        found = read(options.source) if options.source else run(options)
+    except (EnvironmentFailure, FiguresError, ServerError, LoadError, OSError) as failure:
         print(f"failed: {failure}", file=sys.stderr)
         return 2
-    print(", ".join(f"{name} {value}" for name, value in machine.items()) + ".")
-    print(f"Medians of {options.rounds} interleaved rounds of {options.seconds} s.\n")
-    print(table(measured))
-    print(f"\n{verdict(measured, GOALS)}")
     if options.json is not None:
-        options.json.write_text(json.dumps(raw(measured, options, machine), indent=1) + "\n")
+        write(options.json, found)
+    report(found)
     if options.chart is not None:
-        options.chart.write_text(chart(measured))
-    ratios = [(goal, ratio(measured, goal)) for goal in GOALS]
-    missed = any(found is not None and not goal.is_met(found) for goal, found in ratios)
+        options.chart.write_text(chart(found.measured))
+    ratios = [(goal, ratio(found.measured, goal)) for goal in GOALS]
+    missed = any(figure is not None and not goal.is_met(figure) for goal, figure in ratios)
     return 1 if options.check and missed else 0
 
 

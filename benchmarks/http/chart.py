@@ -8,11 +8,12 @@ from xml.sax.saxutils import escape
 from benchmarks.http.goals import Figure, Rate
 from benchmarks.http.report import TITLES, Measured, resolved, three_digits, value
 from benchmarks.http.servers import SUBJECT, own_servers
-from benchmarks.peers.services import PEERS
+from benchmarks.peers.services import BARE, PEERS
 
 CONNECTIONS = 16
 LIMIT = "echo"
-SERVERS = tuple(server.name for server in (*own_servers(""), *PEERS) if server.kind != "limit")
+# A peer's bare service is a mark in the row of the documented one.
+SERVERS = tuple(server.name for server in (*own_servers(""), *PEERS) if server.kind not in {"limit", "bare peer"})
 # Each column's panels, by case; the last one sets calls of one loss beside calls of many.
 COLUMNS = (("json-1x10", "json-32x1000", "json-mixed", "batch"), ("binary-1x10", "binary-32x1000", "binary-64x32000"))
 # The naive services know no binary form: what they do with the same numbers in JSON stands in.
@@ -20,7 +21,7 @@ SAME_IN_JSON = {"binary-1x10": "json-1x10", "binary-32x1000": "json-32x1000"}
 
 WIDTH, MARGIN, GAP = 880, 24, 36
 COLUMN_WIDTH = (WIDTH - 2 * MARGIN - GAP) / 2
-LABEL_WIDTH, VALUE_WIDTH = 120, 60
+LABEL_WIDTH, VALUE_WIDTH, TWO_VALUES_WIDTH = 120, 60, 120
 ROW, BAR, HEAD, FOOT, TOP = 19, 12, 26, 18, 66
 
 # The card has a colour of its own, so that its text is legible even where page and system disagree on dark and light.
@@ -35,6 +36,7 @@ STYLE = """
   .bar { fill: #aeb8c4; }
   .bar.own { fill: #0969da; }
   .bar.naive { fill: #d8b4a0; }
+  .mark { fill: #59636e; }
   @media (prefers-color-scheme: dark) {
     .card { fill: #0d1117; stroke: #3d444d; }
     text { fill: #f0f6fc; }
@@ -42,16 +44,30 @@ STYLE = """
     .bar { fill: #59636e; }
     .bar.own { fill: #4493f8; }
     .bar.naive { fill: #8a6a58; }
+    .mark { fill: #9198a1; }
   }"""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A label, what it stands for, and a figure in a second."""
+    """A label, what it stands for, and a figure in a second; a peer's bare service's beside it."""
 
     label: str
     style: Literal["own", "naive", "peer"]
     figure: float
+    bare: float | None = None
+
+    @property
+    def reach(self) -> float:
+        return max(self.figure, self.bare or 0)
+
+    @property
+    def text(self) -> str:
+        return three_digits(self.figure) + (f", bare {three_digits(self.bare)}" if self.bare else "")
+
+    def scale(self, room: float) -> float:
+        """Pixels for one in a second, if this bar with its text fills the room."""
+        return (room - (TWO_VALUES_WIDTH if self.bare else VALUE_WIDTH)) / self.reach
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ def chart(measured: Measured) -> str:
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:g}" rx="8"/>',
         f'<text class="title" id="title" x="{MARGIN}" y="32">Losses with their gradients: requests a second</text>',
         f'<text class="dim" x="{MARGIN}" y="51">{CONNECTIONS} connections, longer is better; '
-        "each panel has its own scale from zero</text>",
+        "each panel has its own scale from zero; mark: the same framework, bare</text>",
     ]
     for place, column in enumerate(columns):
         left, top = MARGIN + place * (COLUMN_WIDTH + GAP), float(TOP)
@@ -105,7 +121,7 @@ def _server_bars(measured: Measured, case: str) -> Iterator[Bar]:
         )
         figure = _figure(measured, case, server)
         if figure is not None:
-            yield Bar(server, style, figure)
+            yield Bar(server, style, figure, _figure(measured, case, f"{server}{BARE}"))
         elif style == "naive" and case in SAME_IN_JSON:
             figure = _figure(measured, SAME_IN_JSON[case], server)
             if figure is not None:
@@ -132,11 +148,14 @@ def _drawn(panel: Panel, left: float, top: float) -> Iterator[str]:
         right = left + COLUMN_WIDTH
         yield f'<text class="dim" x="{right:g}" y="{top + 14:g}" text-anchor="end">{escape(panel.note)}</text>'
     begin = left + LABEL_WIDTH
-    longest = max(bar.figure for bar in panel.bars)
+    scale = min(bar.scale(COLUMN_WIDTH - LABEL_WIDTH) for bar in panel.bars)
     for place, bar in enumerate(panel.bars):
         y = top + HEAD + place * ROW
-        length = max(bar.figure / longest * (COLUMN_WIDTH - LABEL_WIDTH - VALUE_WIDTH), 1)
+        length = max(bar.figure * scale, 1)
         own = "own" if bar.style == "own" else ""
         yield f'<text class="{own}" x="{begin - 8:g}" y="{y + 10:g}" text-anchor="end">{escape(bar.label)}</text>'
         yield f'<rect class="bar {bar.style}" x="{begin:g}" y="{y:g}" width="{length:.1f}" height="{BAR}" rx="2"/>'
-        yield f'<text class="{own}" x="{begin + length + 6:.1f}" y="{y + 10:g}">{three_digits(bar.figure)}</text>'
+        if bar.bare:
+            yield f'<rect class="mark" x="{begin + bar.bare * scale:.1f}" y="{y - 1:g}" width="2" height="{BAR + 2}"/>'
+        beyond = begin + max(bar.reach * scale, 1) + 6
+        yield f'<text class="{own}" x="{beyond:.1f}" y="{y + 10:g}">{bar.text}</text>'

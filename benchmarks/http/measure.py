@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,18 @@ class Plan:
     seconds: int
 
 
-def measure(plan: Plan, folder: Path) -> Rounds:
-    """Run everything, with files in `folder`; on failure the servers' logs go to standard error."""
+def measure(plan: Plan, folder: Path, keep: Callable[[Rounds], None]) -> Rounds:
+    """Run everything, with files in `folder`; on failure the servers' logs go to standard error.
+
+    `keep` is given all that was measured so far after each round, so that a failure does not lose it.
+    """
     try:
         with ExitStack() as stack:
             started = [stack.enter_context(running(server, folder)) for server in plan.servers]
             targets = {case.name: _targets(case, started, folder) for case in plan.cases}
             for one in started:
                 one.signal(signal.SIGSTOP)
-            return _rounds(plan, targets)
+            return _rounds(plan, targets, keep)
     except (ServerError, LoadError, OSError):
         for log in folder.glob("*.log"):
             text = log.read_text(errors="replace")[-LOG_CHARACTERS:]
@@ -47,7 +50,7 @@ def measure(plan: Plan, folder: Path) -> Rounds:
         raise
 
 
-def _rounds(plan: Plan, targets: dict[str, list[Target]]) -> Rounds:
+def _rounds(plan: Plan, targets: dict[str, list[Target]], keep: Callable[[Rounds], None]) -> Rounds:
     measured: Rounds = {}
     for case in plan.cases:
         for connections in plan.connections:
@@ -60,6 +63,7 @@ def _rounds(plan: Plan, targets: dict[str, list[Target]]) -> Rounds:
                         warm_up(target, connections, WARM_UP_SECONDS)
                         sample = drive(target, connections, plan.seconds)
                     measured.setdefault((case.name, connections, name), []).append(sample)
+                keep(measured)
     return measured
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -88,8 +89,8 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    scratch = folder / server.name  # short: Ray's sockets lie below it, and a socket's path holds 107 bytes
-    scratch.mkdir()
+    # Short: Ray's sockets lie below it, and a socket's path holds 107 bytes.
+    scratch = Path(tempfile.mkdtemp(prefix="", dir=folder))
     log = folder / f"{server.name}.log"
 
     def fill(text: str) -> str:
@@ -99,7 +100,7 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
         # The session keeps the terminal's Ctrl-C from it.
         process = subprocess.Popen(
             [fill(part) for part in server.command],
-            cwd=scratch if server.kind == "peer" else ROOT,
+            cwd=scratch if "peer" in server.kind else ROOT,
             env=os.environ | {name: fill(value) for name, value in server.environment.items()},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.http.cases import CASES
-from benchmarks.http.goals import BEST_PEER, Figure, Goal
+from benchmarks.http.goals import BEST_BARE_PEER, BEST_PEER, Figure, Goal
 from benchmarks.http.load import Sample
 from benchmarks.http.servers import SUBJECT
 from benchmarks.peers.services import PEERS
@@ -16,6 +16,10 @@ Measured = Mapping[Key, Sequence[Sample]]
 
 LOSSES_A_CALL = {case.name: case.losses_a_call for case in CASES}
 TITLES = {case.name: case.title for case in CASES}
+CANDIDATES = {
+    BEST_PEER: [peer.name for peer in PEERS if peer.kind == "peer"],
+    BEST_BARE_PEER: [peer.name for peer in PEERS if peer.kind == "bare peer"],
+}
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,18 @@ class Medians:
         )
 
 
-def best_peer(measured: Measured, case: str, connections: int) -> str | None:
-    """The peer with the most requests a second; `None` if none was measured."""
-    keys = [(case, connections, peer.name) for peer in PEERS]
+def best(measured: Measured, candidates: Iterable[str], case: str, connections: int) -> str | None:
+    """The one with the most requests a second; `None` if none was measured."""
+    keys = [(case, connections, name) for name in candidates]
     found = [key for key in keys if measured.get(key)]
     return max(found, key=lambda key: Medians.of(measured[key]).requests_per_second)[2] if found else None
 
 
 def resolved(measured: Measured, figure: Figure) -> Figure | None:
     """The figure with a peer's name for the best one; `None` if it was not measured."""
-    if figure.server == BEST_PEER:
-        name = best_peer(measured, figure.case, figure.connections)
-        figure = replace(figure, server=name or BEST_PEER)
+    if figure.server in CANDIDATES:
+        name = best(measured, CANDIDATES[figure.server], figure.case, figure.connections)
+        figure = replace(figure, server=name or figure.server)
     return figure if measured.get((figure.case, figure.connections, figure.server)) else None
 
 
@@ -124,8 +128,8 @@ def _wanted(measured: Measured, goal: Goal) -> str:
     if ours.server == theirs.server and ours.case == theirs.case:
         return text + f"its {theirs.kind}"
     found = resolved(measured, theirs)
-    if theirs.server == BEST_PEER and found:
-        text += f"{BEST_PEER}'s ({found.server})"
+    if theirs.server in CANDIDATES and found:
+        text += f"{theirs.server}'s ({found.server})"
     else:
         text += f"{theirs.server}'s"
     return text if ours.case == theirs.case else text + f" in {TITLES[theirs.case]}"

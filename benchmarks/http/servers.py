@@ -1,4 +1,4 @@
-"""Who is asked: the servers, as data. A peer is a new record in `benchmarks.peers.services`."""
+"""Who is asked: the servers, as data. A peer is two new records in `benchmarks.peers.services`."""
 
 import shlex
 import sys
@@ -20,7 +20,7 @@ class Server:
     """
 
     name: str
-    kind: Literal["subject", "baseline", "limit", "peer"]
+    kind: Literal["subject", "baseline", "limit", "peer", "bare peer"]
     command: tuple[str, ...]
     ready: str
     dialects: Mapping[str, Dialect]

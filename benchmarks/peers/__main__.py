@@ -9,7 +9,8 @@ from benchmarks.peers.services import FOLDERS
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--only", choices=list(FOLDERS.values()), nargs="+", default=list(FOLDERS.values()))
+    folders = sorted(set(FOLDERS.values()))
+    parser.add_argument("--only", choices=folders, nargs="+", default=folders)
     failed = 0
     for folder in parser.parse_args().only:
         print(f"making the environment of {folder}", file=sys.stderr)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parents[1] / ".benchmarks"
+# Resolved: the programs in an environment name its path, which must outlive a link to it.
+ENVIRONMENTS = (HERE.parents[1] / ".benchmarks").resolve()
 
 
 class EnvironmentFailure(Exception):
@@ -26,16 +27,16 @@ def is_made(folder: str) -> bool:
 
 
 def make(folder: str) -> None:
-    """Make it anew. All requirements are given to pip together: torch is pinned, so that no other is drawn in."""
+    """Make it anew. All requirements are given to pip together: torch is pinned, so that no other is drawn in.
+
+    pip compiles the modules: Ray gives up where its own processes, which import for long otherwise, start too slowly.
+    """
     environment = ENVIRONMENTS / folder
     shutil.rmtree(environment, ignore_errors=True)
     ENVIRONMENTS.mkdir(exist_ok=True)
-    (ENVIRONMENTS / ".gitignore").write_text("*\n")
     requirements = _requirements(folder)
     _run(sys.executable, "-m", "venv", str(environment))
-    _run(
-        program(folder, "python"), "-m", "pip", "install", "--quiet", "--no-compile", "--requirement", str(requirements)
-    )
+    _run(program(folder, "python"), "-m", "pip", "install", "--quiet", "--requirement", str(requirements))
     shutil.copyfile(requirements, _installed(folder))
 
 

@@ -1,4 +1,8 @@
-"""The peers, as data: how each is started, and in which bytes it is asked."""
+"""The peers, as data: how each service is started, and in which bytes it is asked.
+
+Each framework has two: one as its documentation has it, and a bare one, which goes around all that the framework does
+between the socket and the code.
+"""
 
 import secrets
 
@@ -6,16 +10,21 @@ from benchmarks.http.servers import ROOT, Server
 from benchmarks.peers.dialects import at
 from benchmarks.peers.environments import program
 
-# Each finds `benchmarks` in this checkout; none reports its use to its makers, and all listen on loopback only.
-CHECKOUT = {"PYTHONPATH": str(ROOT)}
+BARE = ", bare"
+
+# Each finds `benchmarks` in this checkout and computes in one torch thread; none reports its use to its makers, and all
+# listen on loopback only.
+CHECKOUT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 QUIET_BENTOML = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": "{scratch}"}
-# The replica answers HTTP itself: direct ingress, a part of the throughput mode, 2 to 17 times as fast as Ray Serve's
-# proxy. (HAProxy, which that mode can put before several replicas, would listen on every interface.) Told that there is
-# no cluster, Ray's other servers listen on loopback.
-QUICK_RAY = {
+QUIET_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),  # it would write one into the home folder
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # told that there is no cluster, its own servers listen on loopback
+    "RAY_raylet_start_wait_time_s": "120",
+}
+# The replica answers HTTP itself: direct ingress, a part of the throughput mode, 2 to 17 times as fast as Ray Serve's
+# proxy. (HAProxy, which that mode can put before several replicas, would listen on every interface.)
+QUICK_RAY = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": "{port}",
@@ -32,11 +41,37 @@ ONE_MLSERVER = {
     "MLSERVER_GZIP_ENABLED": "false",
 }
 
+
+def _litserve(module: str) -> tuple[str, ...]:
+    return (program("litserve", "python"), "-m", f"benchmarks.peers.litserve.{module}", "{port}")
+
+
+def _bentoml(module: str) -> tuple[str, ...]:
+    serve = (program("bentoml", "bentoml"), "serve", f"benchmarks.peers.bentoml.{module}:Loss", "--quiet")
+    return (*serve, "--host", "127.0.0.1", "--port", "{port}")
+
+
+def _ray(module: str, *port: str) -> tuple[str, ...]:
+    return (program("ray", "python"), "-m", f"benchmarks.peers.ray.{module}", "{scratch}", *port)
+
+
+def _mlserver(models: str) -> tuple[str, ...]:
+    return (program("mlserver", "mlserver"), "start", str(ROOT / "benchmarks/peers/mlserver/models" / models))
+
+
 PEERS = (
     Server(
         "LitServe",
         "peer",
-        (program("litserve", "python"), "-m", "benchmarks.peers.litserve.service", "{port}"),
+        _litserve("documented"),
+        "/health",
+        {"json": at("/json", "json"), "binary": at("/file", "form file")},
+        CHECKOUT,
+    ),
+    Server(
+        f"LitServe{BARE}",
+        "bare peer",
+        _litserve("bare"),
         "/health",
         {"json": at("/json", "json as bytes"), "binary": at("/raw", "raw")},
         CHECKOUT,
@@ -44,10 +79,15 @@ PEERS = (
     Server(
         "BentoML",
         "peer",
-        (
-            *(program("bentoml", "bentoml"), "serve", "benchmarks.peers.bentoml.service:Loss", "--quiet"),
-            *("--host", "127.0.0.1", "--port", "{port}"),
-        ),
+        _bentoml("documented"),
+        "/readyz",
+        {"json": at("/json", "json"), "binary": at("/file", "form file")},
+        CHECKOUT | QUIET_BENTOML,
+    ),
+    Server(
+        f"BentoML{BARE}",
+        "bare peer",
+        _bentoml("bare"),
         "/readyz",
         {"json": at("/loss/json", "json"), "binary": at("/loss/raw", "raw")},
         CHECKOUT | QUIET_BENTOML,
@@ -55,18 +95,38 @@ PEERS = (
     Server(
         "Ray Serve",
         "peer",
-        (program("ray", "python"), "-m", "benchmarks.peers.ray.service", "{scratch}"),
+        _ray("documented", "{port}"),
         "/ready",
         {"json": at("/json", "json"), "binary": at("/raw", "raw")},
-        CHECKOUT | QUICK_RAY,
+        CHECKOUT | QUIET_RAY,
+    ),
+    Server(
+        f"Ray Serve{BARE}",
+        "bare peer",
+        _ray("bare"),
+        "/ready",
+        {"json": at("/json", "json"), "binary": at("/raw", "raw")},
+        CHECKOUT | QUIET_RAY | QUICK_RAY,
     ),
     Server(
         "MLServer",
         "peer",
-        (program("mlserver", "mlserver"), "start", str(ROOT / "benchmarks/peers/mlserver")),
+        _mlserver("documented"),
+        "/v2/health/ready",
+        {
+            "json": at("/v2/models/lists/infer", "oip lists"),
+            "binary": at("/v2/models/packed/infer", "oip packed"),
+        },
+        CHECKOUT | ONE_MLSERVER,
+    ),
+    Server(
+        f"MLServer{BARE}",
+        "bare peer",
+        _mlserver("bare"),
         "/v2/models/loss/ready",
         {"json": at("/json", "json"), "binary": at("/raw", "raw")},
         CHECKOUT | ONE_MLSERVER,
     ),
 )
-FOLDERS = {"LitServe": "litserve", "BentoML": "bentoml", "Ray Serve": "ray", "MLServer": "mlserver"}
+_FOLDERS = {"LitServe": "litserve", "BentoML": "bentoml", "Ray Serve": "ray", "MLServer": "mlserver"}
+FOLDERS = {name + suffix: folder for name, folder in _FOLDERS.items() for suffix in ("", BARE)}

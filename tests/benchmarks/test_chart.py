@@ -29,3 +29,20 @@ def test_binary_panels_show_what_the_naive_services_do_in_json() -> None:
     texts, bars = drawn(chart(rounds(rates)))
     assert "naive, JSON" in texts
     assert min(bars) >= 1  # a bar that would vanish is still seen
+
+
+def test_a_peers_bare_service_is_a_mark_in_its_row() -> None:
+    rates = {
+        ("json-1x10", SUBJECT): (900.0,),
+        ("json-1x10", "MLServer"): (300.0,),
+        ("json-1x10", "MLServer, bare"): (600.0,),
+    }
+    text = chart(rounds(rates))
+    texts, (ours, documented) = drawn(text)
+    assert "300, bare 600" in texts
+    assert "MLServer, bare" not in texts
+    rects = list(ET.fromstring(text).iter(f"{SVG}rect"))  # noqa: S314 # our own
+    (mark,) = (rect for rect in rects if rect.get("class") == "mark")
+    (bar,) = (rect for rect in rects if rect.get("class") == "bar peer")
+    assert abs(float(mark.attrib["x"]) - float(bar.attrib["x"]) - 2 * documented) < 0.2
+    assert abs(ours - 3 * documented) < 0.2

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.http.cases import CASES
-from benchmarks.http.goals import BEST_PEER, GOALS, Figure, Goal
+from benchmarks.http.goals import BEST_BARE_PEER, BEST_PEER, GOALS, Figure, Goal
 from benchmarks.http.report import ratio, table, verdict
 from benchmarks.http.servers import SUBJECT
 from tests.benchmarks.made import rounds
@@ -28,6 +28,17 @@ def test_the_best_peer_is_the_one_with_most_requests_a_second() -> None:
     assert "the best peer's (MLServer): 3.00 times: met" in verdict(rounds(rates), [goal])
 
 
+def test_bare_peers_are_told_apart_and_never_judged() -> None:
+    rates = {("json-1x10", SUBJECT): (600,), ("json-1x10", "MLServer"): (200,), ("json-1x10", "MLServer, bare"): (800,)}
+    goal = Goal(OURS, replace(OURS, server=BEST_PEER), bound=2.5)
+    bare = [goal for goal in GOALS if goal.theirs.server == BEST_BARE_PEER]
+    told = verdict(rounds(rates), [goal, *bare])
+    assert "the best peer's (MLServer): 3.00 times: met" in told
+    assert "the best bare peer's (MLServer, bare): 0.75 times\n" in told
+    assert bare
+    assert all(goal.bound is None for goal in bare)
+
+
 def test_a_figure_may_be_of_another_case_and_counts_all_losses_of_a_call() -> None:
     ours = Figure("json-batch", 16, SUBJECT, "losses/s")
     goal = Goal(ours, replace(ours, case="json-1x10"), bound=10)
@@ -44,7 +55,7 @@ def test_latencies_are_held_from_above() -> None:
     assert verdict(measured, [goal]).endswith("p99 at most 4 times its p50: 3.00 times: met")
 
 
-@pytest.mark.parametrize("server", ["naive", BEST_PEER])
+@pytest.mark.parametrize("server", ["naive", BEST_PEER, BEST_BARE_PEER])
 def test_what_was_not_measured_has_no_ratio(server: str) -> None:
     goal = Goal(OURS, replace(OURS, server=server), bound=2)
     measured = rounds({("json-1x10", SUBJECT): (1,)})

@@ -1,1 +1,1 @@
-"""The service for BentoML."""
+"""The services for BentoML."""

@@ -1,1 +1,1 @@
-"""The service for LitServe."""
+"""The services for LitServe."""

@@ -1,1 +1,1 @@
-"""The service for MLServer."""
+"""The services for MLServer."""

@@ -1,1 +1,1 @@
-"""The service for Ray Serve."""
+"""The services for Ray Serve."""

@@ -1,4 +1,4 @@
-"""The cross entropy under LitServe: `python -m benchmarks.peers.litserve.service PORT`."""
+"""The cross entropy under LitServe: `python -m benchmarks.peers.litserve.bare PORT`."""
 
 import sys
 from typing import Annotated

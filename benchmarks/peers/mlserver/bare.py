@@ -1,4 +1,4 @@
-"""The cross entropy under MLServer, in custom handlers of a model: `mlserver start` on this folder starts it."""
+"""The cross entropy under MLServer, in custom handlers of a model: `mlserver start` on `models/bare/` starts it."""
 
 from mlserver import MLModel
 from mlserver.handlers import custom_handler
@@ -9,11 +9,7 @@ from benchmarks.peers.cross_entropy import compute, from_json, from_raw, to_json
 
 
 class Loss(MLModel):
-    """Asked through custom handlers, which were 1.3 to 5 times as fast as MLServer's Open Inference Protocol.
-
-    The protocol takes no binary tensors over HTTP here, only base64 within JSON. MLServer's batches are the rows of
-    several requests, without a trace of which belong together: no request's mean can be computed from one.
-    """
+    """Asked through custom handlers, which go around MLServer's Open Inference Protocol and its batching."""
 
     async def load(self) -> bool:
         return True

@@ -17,8 +17,8 @@ async def post_raw(request: Request) -> Response:
     return Response(to_raw(compute(from_raw(await request.body()))), media_type="application/octet-stream")
 
 
-# Mounted, as BentoML's pages on ASGI applications show. An API typed with arrays or bytes, which a Pydantic model made
-# from its signature reads, was half as fast on 1x10. Batching needs one, and at 16 connections turned callers away.
+# Mounted, as BentoML's pages on ASGI applications show: this goes around the Pydantic model that it makes of an API's
+# signature, and around its batching.
 mounted = Starlette(routes=[Route("/json", post_json, methods=["POST"]), Route("/raw", post_raw, methods=["POST"])])
 
 
