@@ -77,7 +77,7 @@ def answered(client: InProcess, wire: Fuzzed, body: bytes) -> int:
         if b'"status\\":422' in answer or b'"status":422' in answer:
             return 422  # of a member of a batch call
     else:
-        assert 400 <= status < 500
+        assert 400 <= status < 500 or (status == 504 and b"timeout" in body)  # digits that are lost make it short
         assert headers[b"content-type"] == b"application/problem+json"
         assert strict(answer)["status"] == status
     return status

@@ -86,7 +86,7 @@ def inference_samples(*, binary: bool) -> list[Sample]:
     wanted = [{"name": "gradients.weight"}, {"name": "loss", "parameters": {"binary_data": not binary}}]
     documents: list[dict[str, Any]] = [
         {"inputs": inputs},
-        {"id": "a", "inputs": inputs, "parameters": {**options, "timeout": 1000, "priority": 1}},
+        {"id": "a", "inputs": inputs, "parameters": {**options, "timeout": 60_000_000, "priority": 1}},
         {"inputs": inputs[:2], "outputs": wanted[1:], "parameters": {"dtype": "float64"}},
     ]
     found = []
