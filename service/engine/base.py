@@ -77,6 +77,10 @@ class Engine(Protocol):
     """Called once, with the reason, when this process cannot compute any more and has to be replaced."""
 
     @property
+    def backlog(self) -> float:
+        """The seconds that all that waits or is being computed takes, at the rate of late."""
+
+    @property
     def running(self) -> bool:
         """Whether it takes work."""
 

@@ -84,6 +84,11 @@ class BatchingEngine:
             self._rate.elements_per_second,
         )
 
+    @property
+    def backlog(self) -> float:
+        """The seconds that this takes."""
+        return (self._waiting_elements + self._tiny_elements) / self._rate.elements_per_second
+
     def open(self) -> Device:
         """The device to compute on. Raises `ValueError` where it is not there."""
         return open_device(self._name)

@@ -50,6 +50,12 @@ class DirectEngine:
         elements = sum([entry.elements for entry in self._waiting.values()])
         return Load(len(self._waiting), elements, self._rate.elements_per_second)
 
+    @property
+    def backlog(self) -> float:
+        """The seconds that this takes."""
+        load = self.load
+        return load.elements / load.elements_per_second
+
     def open(self) -> Device:
         """The device to compute on. Raises `ValueError` where it is not there."""
         return open_device(self._name)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NoReturn, Protocol
 
 from starlette.types import Scope
 
 from schemas.footprint import footprint
 from schemas.request import LossRequest
+from service.engine.base import Load
 from service.http.problems import HTTPProblem
 from service.http.rate_limit import Policy, Standing, fields, retry_after
 from service.settings import Settings
@@ -44,16 +45,16 @@ MEMBER: Final = 4 << 10
 REQUESTS, QUEUE, MEMORY, TOO_LARGE = "requests", "queue", "memory", "too_large"
 
 
-class Load(Protocol):
-    """The work that an engine has before it."""
+class Working(Protocol):
+    """What admission asks an engine."""
 
     @property
-    def elements(self) -> int:
-        """The elements of all requests that wait or are being computed."""
+    def backlog(self) -> float:
+        """The seconds that all that waits or is being computed takes."""
 
     @property
-    def elements_per_second(self) -> float:
-        """How many of these are computed a second."""
+    def load(self) -> Load:
+        """The same as figures."""
 
 
 class Admission:
@@ -63,7 +64,7 @@ class Admission:
     time, so that it counts once.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[], Load] | None = None) -> None:
+    def __init__(self, settings: Settings, engine: Working | None = None) -> None:
         self.max_requests = settings.max_inflight_requests
         self.max_bytes = settings.max_inflight_bytes
         self.max_seconds = settings.max_queue_seconds
@@ -71,22 +72,20 @@ class Admission:
         self.bytes = 0
         self.work = 0
         self.refused: Counter[str] = Counter(dict.fromkeys((REQUESTS, QUEUE, MEMORY, TOO_LARGE), 0))
-        self._load = load
+        self._engine = engine
         self._working: set[Claim] = set()
 
-    def admit(self, scope: Scope, headers: dict[bytes, bytes], factor: int) -> Claim:
-        """Let a request in. A byte of its body takes about `factor` bytes until the request has been answered.
+    def admit(self, scope: Scope, headers: dict[bytes, bytes], length: int, factor: int) -> Claim:
+        """Let a request in, with a body of that length, or 0 where it is not told.
+
+        A byte of the body takes about `factor` bytes until the request has been answered.
 
         Its claim lies in the scope too, for `leave`. Raises `HTTPProblem` 429, 503, and 413 where it could never fit.
         """
-        told = headers.get(b"content-length")
-        length = int(told) if told is not None and told.isdigit() else 0
         if self.requests >= self.max_requests:
             self._refuse_requests(headers)
-        if self._load is not None:
-            load = self._load()
-            if load.elements > load.elements_per_second * self.max_seconds:
-                self._refuse_queue(load, headers)
+        if self._engine is not None and self._engine.backlog > self.max_seconds:
+            self._refuse_queue(self._engine, headers)
         whole = BASE_BYTES + length * factor
         if self.bytes + self.work + whole > self.max_bytes:
             self._refuse_memory(whole, _ending(headers))
@@ -140,10 +139,10 @@ class Admission:
         detail = f"{self.requests} requests are in flight; the limit is {self.max_requests}"
         raise HTTPProblem(429, detail, {"retry-after": str(wait), **fields([standing]), **_ending(headers)})
 
-    def _refuse_queue(self, load: Load, headers: dict[bytes, bytes]) -> NoReturn:
-        seconds = self._backlog()
+    def _refuse_queue(self, engine: Working, headers: dict[bytes, bytes]) -> NoReturn:
+        seconds = engine.backlog
         wait = retry_after(seconds - self.max_seconds / 2)
-        quota = int(load.elements_per_second * self.max_seconds)
+        quota = int(engine.load.elements_per_second * self.max_seconds)
         standing = Standing(Policy("queue", quota, math.ceil(self.max_seconds), "elements"), 0, wait)
         self.refused[QUEUE] += 1
         detail = f"what is queued takes {seconds:.1f} seconds; the limit is {self.max_seconds:g}"
@@ -162,8 +161,7 @@ class Admission:
 
     def _backlog(self) -> float:
         """The seconds that what is queued takes to be computed."""
-        load = None if self._load is None else self._load()
-        return 0.0 if load is None or load.elements_per_second <= 0 else load.elements / load.elements_per_second
+        return 0.0 if self._engine is None else self._engine.backlog
 
 
 class Claim:

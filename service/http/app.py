@@ -138,7 +138,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     access = app.state.access = open_access(settings)
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
     app.compute_routes = {}
-    admission = app.state.admission = Admission(settings, lambda: engine.load)
+    admission = app.state.admission = Admission(settings, engine)
     computing = app.state.computing = Computing(engine, settings, admission)
     traffic = Traffic(templates(), computing.counters.failed)
     parts: list[Telling] = [

@@ -19,7 +19,7 @@ from service.engine import DeadlinePassed, Engine, EngineStopped, Outcome, Worke
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
-from service.http.compute import Computing, timed
+from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import choose
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
@@ -132,7 +132,9 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     timing = timed(scope, decoded - began, ran.waited, ran.longest, ended - answered, ran.largest)
     del call, ran  # what is sent is all that is still needed
     fields = [(b"content-type", wanted.media_type), (b"server-timing", timing)]
-    await computing.answer(scope, send, parts, fields, coding)
+    if coding is not None:
+        parts = await computing.coded(scope, parts, fields, coding)
+    await send_parts(scope, send, parts, fields)
 
 
 class Ran(NamedTuple):

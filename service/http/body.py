@@ -33,17 +33,29 @@ def combined(fields: list[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
+def declared(headers: Headers) -> int | None:
+    """The length of the body, where it is told."""
+    length = headers.get(b"content-length")
+    return int(length) if length is not None and length.isdigit() else None
+
+
 async def read_body(
-    scope: Scope, receive: Receive, headers: Headers, limit: int, decompressed: int, admit: Callable[[], Claim]
+    scope: Scope,
+    receive: Receive,
+    coding: bytes | None,
+    length: int | None,
+    limit: int,
+    decompressed: int,
+    admit: Callable[[], Claim],
 ) -> Buffer:
     """The whole body, of at most `limit` bytes, and of at most `decompressed` ones once its coding is undone.
 
-    Refused unread where its declared length is larger, and where `admit` refuses it; the claim grows as it comes.
-    Raises `HTTPProblem` 400 (broken coding), 413, 415 (a coding that is not served), 429, 503 and `Disconnected`.
+    `coding` is its Content-Encoding, `length` its declared length. Refused unread where that is larger, and where
+    `admit` refuses it; the claim grows as it comes. Raises `HTTPProblem` 400 (broken coding), 413, 415 (a coding that
+    is not served), 429, 503 and `Disconnected`.
     """
-    decoder = open_decoder(headers.get(b"content-encoding"), decompressed)
-    declared = headers.get(b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
+    decoder = None if coding is None else open_decoder(coding, decompressed)
+    if length is not None and length > limit:
         raise _too_large(limit)
     claim = admit()
     if decoder is not None:
@@ -53,7 +65,12 @@ async def read_body(
                 claim.reach(decoder.held)
             claim.reach(decoder.held)
         return decoder.finish()
-    body = await _whole(scope, claim)
+    connection: Connection | None = scope.get(SCOPE_KEY)
+    body = None
+    if connection is not None:
+        body = connection.arrived()
+        if body is None:
+            body = await _rest(connection, claim)
     if body is not None:
         if len(body) > limit:  # one whose length was not declared
             raise _too_large(limit)
@@ -81,11 +98,8 @@ async def _parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-async def _whole(scope: Scope, claim: Claim) -> Buffer | None:
-    """The body in one piece, where the server offers that."""
-    connection: Connection | None = scope.get(SCOPE_KEY)
-    if connection is None:
-        return None
+async def _rest(connection: Connection, claim: Claim) -> Buffer | None:
+    """The body in one piece, once it is there, where the server offers that."""
     try:
         return await connection.body(claim)
     except Lost:

@@ -19,7 +19,7 @@ from service.engine import Engine
 from service.engine.tally import CALLER_GONE
 from service.http.access import charge
 from service.http.admission import AT_ONCE, SCOPE_KEY, Admission, Claim, claimed
-from service.http.body import Disconnected, Headers, aside, combined, read_body
+from service.http.body import Disconnected, Headers, aside, combined, declared, read_body
 from service.http.connection import SCOPE_KEY as CONNECTION_KEY
 from service.http.connection import Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
@@ -106,16 +106,18 @@ class Computing:
             scope["gradwire.trace"].steps((began, decoded), [(request.name, outcome, 1)], (answered, ended))
         timing = timed(scope, decoded - began, outcome.queued, outcome.computed, ended - answered, outcome.batch)
         del request, outcome, result  # what is sent is all that is still needed
-        await self.answer(
-            scope, send, parts, [(b"content-type", wanted.media_type), (b"server-timing", timing)], coding
-        )
+        fields = [(b"content-type", wanted.media_type), (b"server-timing", timing)]
+        if coding is not None:
+            parts = await self.coded(scope, parts, fields, coding)
+        await send_parts(scope, send, parts, fields)
 
     async def body(self, scope: Scope, receive: Receive, headers: Headers, factor: int = 3) -> Buffer:
         """The whole body of a request that is let in, within its bound; `factor` as a form's."""
-        admit = partial(self.admission.admit, scope, headers, factor)
-        body = await read_body(scope, receive, headers, self._max_body, self._max_decompressed, admit)
-        declared = headers.get(b"content-length")
-        scope["gradwire.received"] = int(declared) if declared is not None and declared.isdigit() else len(body)
+        length = declared(headers)
+        admit = partial(self.admission.admit, scope, headers, length or 0, factor)
+        coding = headers.get(b"content-encoding")
+        body = await read_body(scope, receive, coding, length, self._max_body, self._max_decompressed, admit)
+        scope["gradwire.received"] = len(body) if length is None else length
         return body
 
     async def read_aside(self, scope: Scope, size: int, text: Buffer, read: Callable[[], T]) -> T:
@@ -157,20 +159,17 @@ class Computing:
         """Run what takes time in proportion to a size in bytes: here where it is small, else on a thread beside."""
         return work() if size < self.offload else await aside(work)
 
-    async def answer(self, scope: Scope, send: Send, parts: Parts, headers: Fields, coding: Coding | None) -> None:
-        """Send a whole answer of status 200: its parts as they are, or coded as the caller likes it."""
+    async def coded(self, scope: Scope, parts: Parts, fields: Fields, coding: Coding) -> Parts:
+        """An answer's parts as the caller likes them, and its fields with what tells so."""
         size = sum(map(len, parts))
         claim: Claim = scope[SCOPE_KEY]
-        if coding is not None:
-            headers.append((b"vary", b"accept-encoding"))
-            if coding.required or size < self.offload or claim.fits(size):
-                coded = await self.at_size(size * CODING, partial(encode, coding, parts, self._compress))
-                if coded is not None:
-                    headers.append((b"content-encoding", coding.name.encode()))
-                    parts, size = coded, sum(map(len, coded))
-        if size > AT_ONCE:
-            claim.need(size)
-        await send_parts(scope, send, parts, size, headers)
+        fields.append((b"vary", b"accept-encoding"))
+        if coding.required or size < self.offload or claim.fits(size):
+            found = await self.at_size(size * CODING, partial(encode, coding, parts, self._compress))
+            if found is not None:
+                fields.append((b"content-encoding", coding.name.encode()))
+                return found
+        return parts
 
 
 def timed(scope: Scope, decoding: float, queued: float, computed: float, encoding: float, batch: int) -> bytes:
@@ -184,20 +183,24 @@ def timed(scope: Scope, decoding: float, queued: float, computed: float, encodin
     )
 
 
-async def send_parts(scope: Scope, send: Send, parts: Parts, size: int, headers: Fields) -> None:
+async def send_parts(scope: Scope, send: Send, parts: Parts, fields: Fields) -> None:
     """A whole answer of status 200, in one write where the server offers that."""
+    size = sum(map(len, parts))
+    if size > AT_ONCE:
+        claim: Claim = scope[SCOPE_KEY]
+        claim.need(size)
     connection: Connection | None = scope.get(CONNECTION_KEY)
     if connection is not None:
-        named = [*headers, (b"x-request-id", scope["gradwire.id"])]
-        fields = scope.get("gradwire.fields")
-        if fields is not None:
-            named += fields.items()
+        named = [*fields, (b"x-request-id", scope["gradwire.id"])]
+        callers = scope.get("gradwire.fields")
+        if callers is not None:
+            named += callers.items()
         if connection.answer(200, named, parts, size):
             scope["gradwire.status"] = 200
             scope["gradwire.sent"] = size
             return
-    headers.append((b"content-length", b"%d" % size))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    fields.append((b"content-length", b"%d" % size))
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
     last = parts.pop()
     for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})

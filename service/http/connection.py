@@ -58,14 +58,23 @@ class Connection(asyncio.BufferedProtocol):
         gone: bool = self._cycle.disconnected
         return gone
 
+    def arrived(self) -> Buffer | None:
+        """The whole body, if it is there already."""
+        cycle = self._cycle
+        if cycle.more_body:
+            return None
+        body: Buffer = cycle.body
+        cycle.body = b""
+        if not cycle.disconnected:
+            cycle.message_event.clear()  # the next event is the caller's going
+        return body
+
     async def body(self, claim: Claim) -> Buffer | None:
-        """The whole body; `None` where it must be taken by `receive`.
+        """The whole body once it has arrived; `None` where it must be taken by `receive`.
 
         The claim grows as it comes. Raises `Lost`, and `HTTPProblem` 503 where the claim cannot grow.
         """
         cycle = self._cycle
-        if not cycle.more_body:
-            return self._complete()
         length = self._length
         if length is None or length - len(cycle.body) < LEAST_BYTES or not self._protocol.may_give_way(cycle):
             return None
@@ -98,14 +107,6 @@ class Connection(asyncio.BufferedProtocol):
         self._claimed = min(self._received + STEP_BYTES, len(self._view))
         if self._claim is not None:
             self._claim.reach(self._claimed)
-
-    def _complete(self) -> Buffer:
-        cycle = self._cycle
-        body: Buffer = cycle.body
-        cycle.body = b""
-        if not cycle.disconnected:
-            cycle.message_event.clear()  # the next event is the caller's going
-        return body
 
     def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], parts: Sequence[Buffer], size: int) -> bool:
         """Write a whole answer of that many bytes; `False` where it must go by `send`.

@@ -74,13 +74,11 @@ ZSTD_REASONS: Final = {"memory": "its window is larger than 8 MiB (RFC 9659)", "
 """What to tell for a word of the library's reason."""
 
 
-def open_decoder(content_encoding: bytes | None, limit: int) -> Decoder | None:
+def open_decoder(content_encoding: bytes, limit: int) -> Decoder | None:
     """A decoder for a body with that `Content-Encoding`, of at most `limit` decompressed bytes; None for `identity`.
 
     Raises `HTTPProblem` 415 for a coding that is not served, and for more than one.
     """
-    if content_encoding is None:
-        return None
     text = content_encoding.decode("latin-1")
     names = [name for name in (item.strip(" \t").lower() for item in text.split(",")) if name not in ("", "identity")]
     if not names:

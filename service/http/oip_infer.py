@@ -17,7 +17,7 @@ from schemas.request import LossRequest
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
-from service.http.compute import Computing, timed
+from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import Coding, choose
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
@@ -96,7 +96,9 @@ class Infer:
         if json_bytes is not None:
             fields.append((b"inference-header-content-length", b"%d" % json_bytes))
         del call, outcome  # what is sent is all that is still needed
-        await computing.answer(scope, send, parts, fields, coding)
+        if coding is not None:
+            parts = await computing.coded(scope, parts, fields, coding)
+        await send_parts(scope, send, parts, fields)
 
 
 def infer_routes(computing: Computing) -> dict[str, ASGIApp]:

@@ -6,12 +6,13 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from service.engine.base import Load
 from service.http.admission import BASE_BYTES, Admission
 from service.http.problems import HTTPProblem
 from service.settings import Settings
@@ -21,30 +22,31 @@ BODY = b'{"loss": "mse_loss", "input": [3.0], "target": [1.0]}'
 MIB = 1 << 20
 
 
-class Work(NamedTuple):
-    """What an engine has before it."""
+class Working:
+    """An engine that has so many elements before it, at so many a second."""
 
-    elements: int
-    elements_per_second: float
+    def __init__(self, elements: int, elements_per_second: float) -> None:
+        self.load = Load(1, elements, elements_per_second)
+        self.backlog = elements / elements_per_second
 
 
-def admission(work: Work | None = None, **settings: Any) -> Admission:
+def admission(engine: Working | None = None, **settings: Any) -> Admission:
     """The accounts of a process with these limits."""
-    return Admission(Settings(device="cpu", **settings), None if work is None else lambda: work)
+    return Admission(Settings(device="cpu", **settings), engine)
 
 
 def refusal(made: Admission, length: int = 0, **headers: str) -> HTTPProblem:
     """How a request with a body of that length is refused."""
     fields = {b"content-length": b"%d" % length} | {name.encode(): value.encode() for name, value in headers.items()}
     with pytest.raises(HTTPProblem) as caught:
-        made.admit({}, fields, 2)
+        made.admit({}, fields, length, 2)
     assert made.refused.total() > 0
     return caught.value
 
 
 def test_what_is_given_back_is_nothing_owed() -> None:
     made = admission()
-    claims = [made.admit({}, {b"content-length": b"1000"}, 2) for _ in range(3)]
+    claims = [made.admit({}, {}, 1000, 2) for _ in range(3)]
     assert (made.requests, made.bytes) == (3, 3 * (BASE_BYTES + 2000))
     claims[0].need(5 * MIB, 7 * MIB)
     claims[1].need(0, 9 * MIB)
@@ -59,7 +61,7 @@ def test_what_is_given_back_is_nothing_owed() -> None:
 
 def test_a_claim_that_was_given_back_takes_nothing() -> None:
     made = admission()
-    claim = made.admit({}, {}, 2)
+    claim = made.admit({}, {}, 0, 2)
     claim.release()
     claim.need(MIB)
     claim.reach(MIB)
@@ -69,7 +71,7 @@ def test_a_claim_that_was_given_back_takes_nothing() -> None:
 
 def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
     made = admission(max_inflight_requests=1)
-    made.admit({}, {}, 2)
+    made.admit({}, {}, 0, 2)
     problem = refusal(made)
     assert problem.status == 429
     assert problem.headers["retry-after"] == "1"
@@ -79,37 +81,37 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
 
 
 def test_a_queue_that_takes_too_long_refuses_by_the_time_that_it_takes() -> None:
-    made = admission(Work(4_000_000, 100_000.0), max_queue_seconds=10)
+    made = admission(Working(4_000_000, 100_000.0), max_queue_seconds=10)
     problem = refusal(made)
     assert problem.status == 429
     assert "40.0 seconds" in problem.detail
     assert problem.headers["ratelimit-policy"] == '"queue";q=1000000;qu="elements";w=10'
     assert 35 <= int(problem.headers["retry-after"]) <= 53
     assert made.refused["queue"] == 1
-    admission(Work(1_000_000, 100_000.0), max_queue_seconds=10).admit({}, {}, 2)
+    admission(Working(1_000_000, 100_000.0), max_queue_seconds=10).admit({}, {}, 0, 2)
 
 
 def test_memory_that_is_taken_refuses_with_503_and_what_never_fits_with_413() -> None:
     made = admission(max_inflight_bytes=MIB)
-    held = made.admit({}, {}, 2)
+    held = made.admit({}, {}, 0, 2)
     held.need(MIB // 2)
     problem = refusal(made, MIB // 4)
     assert (problem.status, problem.headers["retry-after"]) == (503, "1")
     assert refusal(made, MIB).status == 413
     assert (made.refused["memory"], made.refused["too_large"]) == (1, 1)
-    other = made.admit({}, {}, 2)
+    other = made.admit({}, {}, 0, 2)
     for size, work in ((MIB // 2, 0), (0, MIB // 2)):
         with pytest.raises(HTTPProblem, match="no memory"):
             other.need(size, work)
     other.release()
     held.release()
-    made.admit({}, {b"content-length": b"%d" % (MIB // 4)}, 2)
+    made.admit({}, {}, MIB // 4, 2)
 
 
 def test_what_is_announced_and_does_not_come_holds_next_to_nothing() -> None:
     made = admission()
     for _ in range(1000):
-        made.admit({}, {b"content-length": b"%d" % (64 * MIB)}, 2)
+        made.admit({}, {}, 64 * MIB, 2)
     assert made.bytes == 1000 * BASE_BYTES
 
 
@@ -121,7 +123,7 @@ def test_a_refusal_ends_the_connection_where_much_would_follow(
     length: int, headers: dict[str, str], ends: bool
 ) -> None:
     made = admission(max_inflight_requests=1)
-    made.admit({}, {}, 2)
+    made.admit({}, {}, 0, 2)
     assert (refusal(made, length, **headers).headers.get("connection") == "close") == ends
 
 
