@@ -31,6 +31,7 @@ from service.http.front import Front
 from service.http.oip_infer import infer_routes
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.reference import not_found, router
+from service.http.sweep import Sweep
 from service.settings import Settings
 from service.telemetry import AccessLog, configure
 
@@ -111,6 +112,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.settings = settings
     app.state.engine = engine
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
+    app.state.sweep = Sweep(settings)
     app.front = Front(app.dispatch, app.state.access_log)
     app.compute_routes = {}
     computing = app.state.computing = Computing(engine, settings)
@@ -179,6 +181,7 @@ def _describe(cls: type[LossRequest] | None) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
+    app.state.sweep.fit()
     await engine.start()
     try:
         async with asyncio.timeout(app.state.settings.probe_seconds):

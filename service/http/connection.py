@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol = protocol
         self._cycle = cycle
         self._length = length
-        self._received = 0
+        self.received = 0
         self._view = memoryview(b"")
         self._done: asyncio.Future[None] | None = None
 
@@ -58,10 +58,11 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # Memory that nothing has touched yet takes no room until the bytes come.
         self._view = np.empty(length, np.uint8).data
-        self._received = len(cycle.body)
-        self._view[: self._received] = cycle.body
+        self.received = len(cycle.body)
+        self._view[: self.received] = cycle.body
         cycle.body = b""
         self._done = asyncio.get_running_loop().create_future()
+        self._protocol.in_charge = self
         transport.set_protocol(self)
         self._protocol.flow.resume_reading()
         try:
@@ -69,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         except asyncio.CancelledError:  # the drain is over
             self._view = memoryview(b"")
             cycle.disconnected = True
-            transport.close()  # amid a body there is no way back
+            self._protocol.end()  # amid a body there is no way back
             raise Lost from None
         found, self._view = self._view, memoryview(b"")
         return found
@@ -106,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            protocol.transport.close()
+            cycle.transport.close()
         cycle.on_response()
         return True
 
@@ -114,12 +115,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._view[self._received :]
+        return self._view[self.received :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come; with the last one, the connection is HTTP's again."""
-        self._received += nbytes
-        if self._received == self._length and self._done is not None:
+        self.received += nbytes
+        if self.received == self._length and self._done is not None:
             self._protocol.resume_after(self._cycle)
             if not self._done.done():
                 self._done.set_result(None)
@@ -129,8 +130,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has gone amid the body."""
-        self._view = memoryview(b"")  # memory that else stays until cycles of objects are looked for
         self._protocol.connection_lost(exc)
+        self.fail()
+
+    def fail(self) -> None:
+        """The rest of the body will not come."""
+        self._protocol.in_charge = None
+        self._view = memoryview(b"")  # memory that else stays until cycles of objects are looked for
         if self._done is not None and not self._done.done():
             self._done.set_exception(Lost())
 

@@ -8,13 +8,12 @@ import re
 import secrets
 import time
 from typing import Any
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY
-from service.http.problems import render
+from service.http.problems import reference, render
 from service.telemetry import AccessLog
 
 log = logging.getLogger("gradwire.http")
@@ -59,7 +58,7 @@ class Front:
         try:
             await self._app(scope, receive, answer)
         except Disconnected:
-            scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
+            scope["gradwire.status"] = scope.get("gradwire.refused", 499)  # for the log: nobody waits for an answer
         except Exception as error:
             if "gradwire.status" in scope:  # the answer has begun: it can only be broken off
                 raise
@@ -89,5 +88,4 @@ class Front:
 
 def _reference(scope: Scope) -> str:
     """The path as a URI reference, whatever the caller sent."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return quote(raw, safe="/%:@!$&'()*+,;=-._~")
+    return reference(scope.get("raw_path") or scope["path"].encode())
