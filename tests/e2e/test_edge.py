@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -236,8 +237,6 @@ def test_broken_connections_of_every_kind_leave_nothing_behind() -> None:
 
 
 def server_tasks(server: RunningServer) -> list[str]:
-    from pathlib import Path
-
     return [path.name for path in Path(f"/proc/{server.process.pid}/task").iterdir()]
 
 
