@@ -92,6 +92,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._sweep: Sweep = config.loaded_app.state.sweep
+        self._small = min(SMALL_BYTES, self._sweep.max_head)
         self.pace = Pace()
 
     # The connection.
@@ -150,7 +151,7 @@ class Protocol(HttpToolsProtocol):
         """Parse what has come, as far as it may be served soon."""
         if self._ended:
             return
-        if len(data) <= SMALL_BYTES and not self.pipeline and not self._unparsed:
+        if self._head_bytes + len(data) <= self._small and not self.pipeline and not self._unparsed:
             self._feed(data)
         else:
             self._feed_slices(data)
@@ -167,9 +168,9 @@ class Protocol(HttpToolsProtocol):
                 self.flow.hold()
                 return
             size = self._slice(data, at)
-            if self._in_body or self._head_bytes + size <= self._sweep.max_head:
-                self._feed(memoryview(data)[at : at + size] if size < len(data) else data)
-            else:
+            room = size if self._in_body else self._sweep.max_head - self._head_bytes
+            self._feed(data if size == len(data) <= room else memoryview(data)[at : at + min(size, room)])
+            if size > room and not self._ended:  # else the parser has found a better reason
                 self.refuse(head_too_large(self._sweep.max_head))
             at += size
 
@@ -196,8 +197,6 @@ class Protocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > self._sweep.max_head:
-                self.refuse(head_too_large(self._sweep.max_head))
         elif chunked:
             self._framed_bytes += len(data)
             if self._framed_bytes > self._sweep.max_head + (1 + FRAMING) * self._body_bytes:
