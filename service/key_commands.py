@@ -20,6 +20,9 @@ from service.access.token import mint
 
 app = typer.Typer(no_args_is_help=True, help="Make API keys, and look at those there are (docs/access.md).")
 
+WIDTH = 200
+"""Columns of a listing that no terminal shows."""
+
 KeysFile = Annotated[Path, typer.Option("--file", help="The file of keys.", envvar="GRADWIRE_API_KEYS_FILE")]
 
 
@@ -83,7 +86,10 @@ def list_keys(file: KeysFile) -> None:
             _rate(key.elements_per_second, key.elements_burst),
             _state(key),
         )
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH  # a line a key, for those that read it
+    console.print(table)
 
 
 @app.command(epilog="Example: `gradwire keys check --file keys.toml < key.txt`")

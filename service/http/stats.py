@@ -99,10 +99,10 @@ class Stats(BaseModel):
     seconds: dict[str, Distribution] = Field(
         description="How long things took: whole requests, and the steps decode, queue, compute and encode of losses."
     )
-    batches: Batches = Field(description="What was computed together.")
+    batches: Batches = Field(description="Batches, and how many requests and elements they held.")
     now: Queue = Field(description="What is under way.")
     mishaps: Mishaps = Field(description="What did not go by the book.")
-    limits: Limits = Field(description="What one request may need at most.")
+    limits: Limits = Field(description="The limits in force, as `GET /v1/limits` tells them.")
     processes: list[ProcessStats] = Field(description="Each living process; the one that answers is the first.")
 
 

@@ -19,6 +19,7 @@ ALLOWED = {
 """Permissive ones, and MPL-2.0, whose terms stay with its own files."""
 
 CLASSIFIED = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "ISC License (ISCL)": "ISC",

@@ -162,6 +162,8 @@ def test_only_what_is_public_does_without_a_key(document: dict[str, Any]) -> Non
 def test_json_is_the_first_form_of_every_body_and_answer(document: dict[str, Any]) -> None:
     """Most generators take the first that they find."""
     for path, method, operation in operations(document):
+        if path == "/metrics":  # which is no JSON at all
+            continue
         for told in (operation.get("requestBody", {}), operation["responses"]["200"]):
             assert next(iter(told.get("content", {})), "application/json") == "application/json", (path, method)
 
