@@ -13,6 +13,7 @@ from service.http.refusals import Refusal, version_not_served
 HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 
 SERVED: Final = ("1.1", "1.0")
+MOST_DIGITS: Final = 20
 FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 Fields = list[tuple[bytes, bytes]]
@@ -49,12 +50,14 @@ class Head:
             if self.host is not None:
                 raise Refusal("malformed", 400, "a request has one Host")
             self.host = value
-        elif name == b"content-length":  # one number: the parser sees to it
+        elif name == b"content-length":  # one number below 2**64: the parser sees to it, but allows any number of zeros
+            if len(value) > MOST_DIGITS:
+                raise Refusal("malformed", 400, "Content-Length has more digits than any length")
             self.length = int(value)
         elif name == b"expect":
             value = value.lower()
             self.expect = value if self.expect is None else self.expect + b", " + value
-        elif value.strip().lower() != b"chunked":
+        elif value.lower() != b"chunked":
             raise Refusal("coding", 501, "of transfer codings, chunked alone is served")
         else:
             self.chunked = True

@@ -7,12 +7,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.e2e.test_wire import Caller, post
 from tests.serving import RunningServer, serving
 
-PATIENCE = {
+PATIENCE: Final[dict[str, Any]] = {
     "GRADWIRE_HEAD_TIMEOUT_SECONDS": "0.6",
     "GRADWIRE_BODY_TIMEOUT_SECONDS": "0.6",
     "GRADWIRE_WRITE_TIMEOUT_SECONDS": "0.6",
@@ -24,7 +24,7 @@ PATIENCE = {
 def impatient(**settings: str) -> Iterator[RunningServer]:
     """A server that waits little more than half a second, unless told otherwise."""
     # The first computation has its time, however busy the machine is.
-    with serving(**{"GRADWIRE_PROBE_SECONDS": "60", **PATIENCE, **settings}) as server:
+    with serving(**PATIENCE | {"GRADWIRE_PROBE_SECONDS": "60"} | settings) as server:
         yield server
 
 

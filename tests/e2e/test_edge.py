@@ -29,6 +29,7 @@ REFUSED = {
     "a list of lengths": (HEAD + b"Content-Length: 3, 3\r\n\r\n", 400),
     "a negative length": (HEAD + b"Content-Length: -3\r\n\r\n", 400),
     "an endless length": (HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", 400),
+    "a length of thousands of digits": (HEAD + b"Content-Length: " + b"0" * 5000 + b"3\r\n\r\n", 400),
     "a chunk without a size": (CHUNKED + b"zz\r\n", 400),
     "a chunk that is longer": (CHUNKED + b"1\r\nabc\r\n", 400),
     "chunked twice": (HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n", 400),
@@ -96,6 +97,29 @@ def test_a_target_without_a_path_is_none_of_ours_and_no_fault(server: RunningSer
         caller.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + GET)
         assert caller.answer()[0] < 500
         assert caller.answer()[0] == 200
+
+
+def test_white_space_behind_a_value_is_no_part_of_it(server: RunningServer) -> None:
+    with Caller(server) as caller:
+        caller.send(
+            post().replace(b"gradwire\r\n", b"gradwire \t\r\n").replace(b"%d\r\n" % len(BODY), b"%d  \r\n" % len(BODY))
+        )
+        assert caller.loss() == 4.0
+        caller.send(HEAD + b"Content-Length: %d \r\nExpect: 100-continue \r\n\r\n" % (1 << 50))
+        assert caller.answer()[0] == 413
+        closed(caller)
+
+
+def test_a_head_may_be_cut_anywhere_before_a_large_body(server: RunningServer) -> None:
+    request = post(BODY[:-1] + b" " * 300_000 + b"}")
+    end = request.index(b"\r\n\r\n") + 4
+    for cut in range(end - 9, end + 2):
+        with Caller(server) as caller, Caller(server) as other:
+            caller.send(request[:cut])
+            other.send(GET)
+            assert other.answer()[0] == 200  # by now the server has read the first piece
+            caller.send(request[cut:])
+            assert caller.loss() == 4.0, end - cut
 
 
 def test_http_1_0_needs_no_host_and_is_answered_once(server: RunningServer) -> None:
@@ -197,7 +221,7 @@ def test_large_bodies_may_be_pipelined(server: RunningServer) -> None:
 def test_connections_above_the_bound_are_refused_and_those_below_served() -> None:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(impatient(GRADWIRE_MAX_CONNECTIONS="4", GRADWIRE_KEEP_ALIVE_SECONDS="600"))
-        held = []
+        held: list[Caller] = []
         while len(held) < 4:
             caller = stack.enter_context(Caller(server))
             caller.send(post())

@@ -16,8 +16,11 @@ OPEN = b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n
 @pytest.mark.parametrize("stage", ["nothing", "a head", "a body", "chunks"])
 def test_a_caller_that_goes_silent_is_cut_off(stage: str) -> None:
     sent = {"nothing": b"", "a head": post()[:40], "a body": post()[:-5], "chunks": OPEN + b"5\r\nab"}[stage]
-    limits = {"GRADWIRE_HEAD_TIMEOUT_SECONDS": "1", "GRADWIRE_BODY_TIMEOUT_SECONDS": "1"}
-    with serving(**limits) as server, Caller(server) as slow, Caller(server) as good:
+    with (
+        serving(GRADWIRE_HEAD_TIMEOUT_SECONDS="1", GRADWIRE_BODY_TIMEOUT_SECONDS="1") as server,
+        Caller(server) as slow,
+        Caller(server) as good,
+    ):
         slow.send(sent)
         good.send(post())
         assert good.loss() == 4.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.http.metrics.snapshot import Snapshot
 from service.settings import Settings
 from tests.asgi import InProcess, problem_of
 from tests.keys import Held, key
