@@ -129,7 +129,7 @@ class Protocol(Incoming):
         refused[refusal.reason] += 1
         cycle, serving = self.cycle, self._serving
         path = self.url.partition(b"?")[0] if self.messages and len(self.url) <= MAX_TARGET_BYTES else b""
-        answer = refusal.answer(self.scope or {}, path or b"/")
+        answer = refusal.answer(self.scope or {}, path or b"/", self.server_state.default_headers)
         if self._in_body and cycle is serving:
             started = serving.response_started
             self._take_from_application(serving, refusal)

@@ -45,8 +45,11 @@ class Refusal(Exception):
         self.reason = reason
         self.problem = HTTPProblem(status, detail, headers)
 
-    def answer(self, scope: Any, path: bytes) -> bytes:
-        """The whole answer, to the request with this scope and path, as far as its head was read."""
+    def answer(self, scope: Any, path: bytes, common: list[tuple[bytes, bytes]]) -> bytes:
+        """The whole answer, to the request with this scope and path, as far as its head was read.
+
+        `common`: what the server puts into every head, such as the date.
+        """
         status, headers, body = render(self.problem, reference(path))
         fields = {
             **headers,
@@ -55,7 +58,7 @@ class Refusal(Exception):
             "x-request-id": _request_id(scope).decode(),
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return b"".join((STATUS_LINE[status], head.encode("latin-1"), _FIXED, body))
+        return b"".join((STATUS_LINE[status], lines(common), head.encode("latin-1"), _FIXED, body))
 
 
 def _request_id(scope: Any) -> bytes:

@@ -35,6 +35,7 @@ def refused(caller: Caller, status: int) -> dict[str, Any]:
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
     assert headers["x-request-id"]
+    assert headers["date"].endswith(" GMT")
     document: dict[str, Any] = json.loads(body)
     assert document["status"] == status
     closed(caller)
