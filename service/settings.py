@@ -92,6 +92,31 @@ class Settings(BaseSettings):
         description="How long a batch of up to 16 Mi elements may be computed before its worker counts as hung and is "
         "replaced, in seconds; larger ones have more in proportion.",
     )
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="The most connections that one process holds; one more is answered with 503. Fewer where the "
+        "operating system allows no more open files.",
+    )
+    max_head_bytes: int = Field(65536, ge=1024, description="The largest head of a request, in bytes.")
+    head_timeout_seconds: float = Field(
+        10.0, gt=0, description="How long a request's head, or a new connection's first byte, may take, in seconds."
+    )
+    body_timeout_seconds: float = Field(
+        20.0, gt=0, description="How long a body may stand still before the request is given up, in seconds."
+    )
+    write_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long a caller may leave its answer unread before it is cut off, in seconds."
+    )
+    least_bytes_per_second: int = Field(
+        4096,
+        ge=0,
+        description="How fast bodies come and answers are read at least, averaged over all time beyond their timeout; "
+        "0: any drop will do.",
+    )
+    keep_alive_seconds: float = Field(
+        30.0, gt=0, description="How long a connection is kept for its next request, in seconds."
+    )
     probe_seconds: float = Field(
         5.0, gt=0, description="How long `/readyz` waits for its probe computation, in seconds."
     )

@@ -41,6 +41,7 @@ from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
+from service.http.sweep import Sweep
 from service.settings import Settings
 from service.telemetry import configure
 
@@ -135,6 +136,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.readiness = Readiness(engine, settings.probe_seconds)
     app.state.draining = False
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
+    app.state.sweep = Sweep(settings)
     access = app.state.access = open_access(settings)
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
     app.compute_routes = {}
@@ -242,6 +244,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
     metrics: Metrics = app.state.metrics
     end_when_lost(app)
+    app.state.sweep.fit()
     await engine.start()
     fault = await app.state.readiness.fault()  # also makes torch load what it loads at its first backward pass
     if fault is not None:

@@ -46,7 +46,7 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol = protocol
         self._cycle = cycle
         self._length = length
-        self._received = 0
+        self.received = 0
         self._claimed = 0
         self._claim: Claim | None = None
         self._view = memoryview(b"")
@@ -84,12 +84,13 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # Memory that nothing has touched yet takes no room until the bytes come.
         self._view = np.empty(length, np.uint8).data
-        self._received = len(cycle.body)
+        self.received = len(cycle.body)
         self._claim = claim
         self._reach()
-        self._view[: self._received] = cycle.body
+        self._view[: self.received] = cycle.body
         cycle.body = b""
         self._done = asyncio.get_running_loop().create_future()
+        self._protocol.in_charge = self
         transport.set_protocol(self)
         self._protocol.flow.resume_reading()
         try:
@@ -97,14 +98,14 @@ class Connection(asyncio.BufferedProtocol):
         except asyncio.CancelledError:  # the drain is over
             self._view = memoryview(b"")
             cycle.disconnected = True
-            transport.close()  # amid a body there is no way back
+            self._protocol.end()  # amid a body there is no way back
             raise Lost from None
         found, self._view = self._view, memoryview(b"")
         return found
 
     def _reach(self) -> None:
         """Claim the next step, beyond what has come. Raises `HTTPProblem`."""
-        self._claimed = min(self._received + STEP_BYTES, len(self._view))
+        self._claimed = min(self.received + STEP_BYTES, len(self._view))
         if self._claim is not None:
             self._claim.reach(self._claimed)
 
@@ -132,7 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            protocol.transport.close()
+            cycle.transport.close()
         cycle.on_response()
         return True
 
@@ -152,17 +153,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._view[self._received : self._claimed]
+        return self._view[self.received : self._claimed]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come; with the last one, the connection is HTTP's again."""
-        self._received += nbytes
-        if self._received == self._claimed < len(self._view):
+        self.received += nbytes
+        if self.received == self._claimed < len(self._view):
             try:
                 self._reach()
             except HTTPProblem as problem:
                 self._give_up(problem)
-        if self._received == self._length and self._done is not None:
+        if self.received == self._length and self._done is not None:
             self._protocol.resume_after(self._cycle)
             if not self._done.done():
                 self._done.set_result(None)
@@ -170,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
     def _give_up(self, problem: HTTPProblem) -> None:
         """Take no more of the body: the connection is HTTP's again, to be answered on and closed."""
         self._view = memoryview(b"")
-        self._protocol.transport.set_protocol(self._protocol)
+        self._protocol.resume_amid(self.received)
         if self._done is not None and not self._done.done():
             self._done.set_exception(problem)
 
@@ -179,8 +180,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has gone amid the body."""
-        self._view = memoryview(b"")  # memory that else stays until cycles of objects are looked for
         self._protocol.connection_lost(exc)
+        self.fail()
+
+    def fail(self) -> None:
+        """The rest of the body will not come."""
+        self._protocol.in_charge = None
+        self._view = memoryview(b"")  # memory that else stays until cycles of objects are looked for
         if self._done is not None and not self._done.done():
             self._done.set_exception(Lost())
 

@@ -9,7 +9,6 @@ import re
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +21,7 @@ from service.http.body import Disconnected
 from service.http.connection import SCOPE_KEY, Connection
 from service.http.cors import CORS
 from service.http.metrics.traffic import Traffic
-from service.http.problems import render, stopping
+from service.http.problems import reference, render, stopping
 from service.http.security_headers import secured
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Front:
         try:
             await self._serve(scope, receive, answer)
         except Disconnected:
-            scope["gradwire.status"] = 499  # nobody is there to be answered; for the log alone
+            scope["gradwire.status"] = scope.get("gradwire.refused", 499)  # for the log: nobody waits for an answer
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again where there is no answer to it
             await self._end(error, scope, answer)
         finally:
@@ -159,8 +158,7 @@ class Front:
 
 def _reference(scope: Scope) -> str:
     """The path as a URI reference, whatever the caller sent."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return quote(raw, safe="/%:@!$&'()*+,;=-._~")
+    return reference(scope.get("raw_path") or scope["path"].encode())
 
 
 def _leave(scope: Scope) -> None:

@@ -22,11 +22,16 @@ an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or,
 safetensors; the answer's form follows `Accept`, and is the request's own if that leaves it open. `Content-Encoding` and
 `Accept-Encoding` may be gzip, deflate or zstd. `X-Request-Timeout-Ms` says for how many milliseconds an answer is worth
 waiting for: 504 afterwards. `GET /v1/losses` is the catalogue. Every error is a problem
-document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer has `X-Request-ID` and
-`Server-Timing`.
+document (RFC 9457); a bad request's lists all faults with JSON pointers. Every answer of an operation has
+`X-Request-ID` and `Server-Timing`.
 
-Beside what an operation lists, any path may answer as HTTP itself has it: 404 (nothing is there), 405 (with `Allow`),
-411, 414, 417, 431, 501, and 400 to what is no HTTP.
+Beside what an operation lists, any path may answer 404 (nothing is there) and 405 (with `Allow`).
+
+Before any operation, what no operation could serve is refused, and its connection ended: 400 (no HTTP, or its length or
+`Host` is ambiguous), 408 (the head or the body came too slowly), 414 (the target is too long), 417 (an expectation
+other than `100-continue`), 431 (the head is too large), 501 (a transfer coding other than `chunked`, or `CONNECT`), 503
+(too many connections; with `Retry-After`) and 505 (neither HTTP/1.1 nor HTTP/1.0). These too are problem documents with
+`X-Request-ID`.
 """
 
 BINARY_REQUEST = (
@@ -51,7 +56,7 @@ _WHEN = {
     401: "No API key, or none that is valid, where callers need one.",
     403: "The API key lacks the scope for this.",
     406: "`Accept` or `Accept-Encoding` allows no form that the answer could have.",
-    408: "The body did not come in time.",
+    408: "The body stood still or came too slowly; the connection ends.",
     413: "The body or its elements are beyond the limits.",
     415: "A `Content-Type`, `Content-Encoding` or tensor dtype that is not served.",
     422: "Well-formed but invalid: `errors` lists every fault.",
@@ -67,7 +72,11 @@ _EXAMPLES = {
     406: problem(
         406, "the answer is application/json or application/vnd.safetensors, which Accept does not allow", "/v1/loss"
     ),
-    408: problem(408, "the body did not come in time", "/v1/loss"),
+    408: problem(
+        408,
+        "of the body, nothing came for 20 seconds, or came with less than 4096 bytes a second",
+        "/v1/loss",
+    ),
     413: problem(413, "the body is larger than 67108864 bytes", "/v1/loss"),
     415: problem(
         415, "Content-Type text/plain is not served; send application/json or application/vnd.safetensors", "/v1/loss"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +23,7 @@ MAX_ERRORS: Final = 256
 AGAIN: Final = {"retry-after": "1"}
 
 # RFC 9110's names, which http.HTTPStatus has only since Python 3.13.
-TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
 class HTTPProblem(Exception):
@@ -53,6 +54,11 @@ def problem(status: int, detail: str, instance: str, errors: list[dict[str, str]
     if errors is not None:
         document["errors"] = errors
     return document
+
+
+def reference(path: bytes) -> str:
+    """A path as a URI reference, whatever the caller sent."""
+    return quote(path, safe="/%:@!$&'()*+,;=-._~")
 
 
 def render(error: BaseException, instance: str) -> tuple[int, dict[str, str], bytes]:

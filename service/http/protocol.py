@@ -1,54 +1,56 @@
-"""uvicorn's HTTP protocol, put right in the places that callers feel.
+"""uvicorn's HTTP protocol, put right in the places that callers feel (docs/adr/0010-the-edge.md).
 
-- An offer to upgrade the connection is ignored, as RFC 9110 (section 7.8) has it. Java's HttpClient makes one
-  (`Upgrade: h2c`) with every request; uvicorn's parser then takes the request for one without a body
-  (https://github.com/Kludex/uvicorn/issues/2722).
-- What is no HTTP is answered with a problem document.
+- What comes in is parsed within bounds (`service.http.incoming`).
+- What is refused is answered with a problem document, in its turn.
+- Connections are counted, and none may keep the server waiting (`Sweep`).
+- A caller that is answered amid its body can read the answer (`Lingering`).
 - What ASGI has no words for is offered beside it (`service.http.connection`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
-from typing import Any, ClassVar, Final
+from typing import Any
 
-import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.admission import Claim
-from service.http.connection import SCOPE_KEY, Connection
-from service.http.problems import HTTPProblem, render
+from service.http.connection import Connection
+from service.http.incoming import MAX_PIPELINED, MAX_TARGET_BYTES, Incoming
+from service.http.lingering import Lingering
+from service.http.outgoing import Flow, Outgoing
+from service.http.pace import BODY, BYTES, END, HEAD, NOTHING, Pace
+from service.http.problems import TITLES
+from service.http.refusals import Refusal, body_late, head_late, refused, too_many_connections
 
-UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-IGNORED: Final = b"\r\nignored:"  # as long as the header that it replaces
+STATUS_LINE.update({status: b"HTTP/1.1 %d %s\r\n" % (status, title.encode()) for status, title in TITLES.items()})
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Incoming):
     """The protocol that `gradwire serve` runs under uvicorn."""
 
-    draining: ClassVar[bool] = False
-    """Whether the process is about to end: every answer then is its connection's last."""
+    lingering: Lingering | None = None
+    in_charge: Connection | None = None
+    """What receives the rest of the body instead of the parser."""
 
-    _at_head = True
-    _serving: Any = None
-    """The request that is being served; others may wait behind it on the connection."""
+    _refusal: bytes | None = None
+    """The last answer, which waits for those before it."""
 
-    def data_received(self, data: bytes) -> None:
-        """Hide an upgrade offer from the parser, in a head that is cut anywhere but amid the offer's name."""
-        if self._at_head:
-            end = data.find(b"\r\n\r\n", len(data) - len(data.lstrip(b"\r\n")))
-            end = len(data) if end < 0 else end
-            if UPGRADE.search(data, 0, end):
-                data = UPGRADE.sub(IGNORED, data[:end]) + data[end:]
-        super().data_received(data)
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.pace = Pace()
+
+    # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        """Begin with nothing unsent."""
+        """Take a connection, if there are not too many."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
         self.unsent: list[Claim] = []
+        self._outgoing = Outgoing(self, transport)
+        if not self._sweep.add(self):
+            patient = self._sweep.may_linger(self)
+            self.refuse(too_many_connections(), linger=patient)
 
     def resume_writing(self) -> None:
         """What was unsent has left: give back what it held."""
@@ -62,65 +64,107 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being served that its caller has gone: uvicorn tells the last one that came."""
-        serving = self._serving
-        if serving is not None and not serving.response_complete:
-            serving.disconnected = True
-            serving.message_event.set()
+        self._sweep.discard(self)
+        self._ended = True
+        self._unparsed = b""
+        self.pipeline.clear()
+        self._outgoing.forget()
+        if self._serving is not None:
+            _leave(self._serving)
         super().connection_lost(exc)
         self._release()
+        self.lingering = None
 
     def shutdown(self) -> None:
         """Close where nothing was asked; else after the answer. What is coming in now is answered yet."""
-        if self.timeout_keep_alive_task is not None:
+        if self.messages and self.waiting_for() == BYTES:
             self.transport.close()
         elif self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def end(self) -> None:
+        """Close the connection, so that what was written arrives."""
+        if self._in_head or self._in_body or self.pipeline or self.flow.read_paused:
+            self._linger()
+        elif self.lingering is None:
+            self._ended = True
+            self.transport.close()
+
+    # Requests in their turn.
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._serving = cycle
         if self.draining:
             cycle.keep_alive = False
+        if self.flow.full and not self._unparsed:
+            self.flow.release()
         super()._start_asgi_task(cycle, app)
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, as a problem document like every other refusal. uvicorn has logged its message."""
-        status, headers, body = render(HTTPProblem(400, "this is no HTTP/1.1 request"), "/")
-        fields = {
-            **headers,
-            "content-length": str(len(body)),
-            "connection": "close",
-            "x-request-id": secrets.token_hex(8),
-        }
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self.transport.write(f"HTTP/1.1 {status} Bad Request\r\n{head}\r\n".encode("latin-1"))
-        self.transport.write(body)
-        self.transport.close()
+    def on_response_complete(self) -> None:
+        """Start the next request. uvicorn would set a timer for every connection that is kept; `Sweep` has one."""
+        self.server_state.total_requests += 1
+        if self.lingering is not None or self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
+            self.transport.write(self._refusal)
+            self._linger()
+        if self._unparsed and len(self.pipeline) <= MAX_PIPELINED // 2:
+            self.loop.call_soon(self._go_on)
 
-    def on_headers_complete(self) -> None:
-        """What follows is a body."""
-        self._at_head = False
-        super().on_headers_complete()
-        length = next((value for name, value in self.headers if name == b"content-length"), b"")
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment] # to which servers may add
-        scope[SCOPE_KEY] = Connection(self, self.cycle, int(length) if length.isdigit() else None)
+    def _go_on(self) -> None:
+        """Parse what was left."""
+        if not self._ended and self._unparsed:
+            self.flow.full = False
+            self._feed_slices(b"")
+            self.flow.resume_reading()
 
-    def on_body(self, body: bytes) -> None:
-        """Keep a body that comes in one piece as it is: uvicorn would copy it twice."""
-        cycle: Any = self.cycle
-        if cycle.body or cycle.response_complete:
-            if type(cycle.body) is bytes:
-                cycle.body = bytearray(cycle.body)
-            super().on_body(body)
+    def refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
+        """Answer with a problem when it is this request's turn, and end the connection."""
+        if self._ended:
+            return
+        self._ended = True
+        refused[refusal.reason] += 1
+        cycle, serving = self.cycle, self._serving
+        path = self.url.partition(b"?")[0] if self.messages and len(self.url) <= MAX_TARGET_BYTES else b""
+        answer = refusal.answer(self.scope or {}, path or b"/", self.server_state.default_headers)
+        if self._in_body and cycle is serving:
+            started = serving.response_started
+            self._take_from_application(serving, refusal)
+            if not started:
+                self.transport.write(answer)
+        elif serving is not None and not serving.response_complete:
+            if self._in_body:
+                self.pipeline.popleft()
+            self._refusal = answer
+            self.flow.hold()
+            return
         else:
-            cycle.body = body  # read-only, until more comes
-            if len(body) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
-            cycle.message_event.set()
+            self.transport.write(answer)
+        if linger:
+            self._linger()
+        else:
+            self.transport.close()
 
-    def on_message_complete(self) -> None:
-        """What follows is a head."""
-        self._at_head = True
-        super().on_message_complete()
+    def _take_from_application(self, cycle: Any, refusal: Refusal) -> None:
+        """Its body will not come: to the application, the caller has gone."""
+        cycle.scope["gradwire.refused"] = refusal.problem.status
+        _leave(cycle)
+        if self.in_charge is not None:
+            self.in_charge.fail()
+
+    def _linger(self) -> None:
+        self._ended = True
+        if self.lingering is None and not self.transport.is_closing():
+            self.pipeline.clear()
+            self._unparsed = b""
+            self.flow.full = False
+            self.lingering = Lingering(self, self._sweep.max_lingering)
+            self.lingering.begin()
+
+    # What `Connection` needs.
 
     def may_give_way(self, cycle: Any) -> bool:
         """Whether the rest of this request's body is all that comes next on the connection."""
@@ -128,8 +172,58 @@ class Protocol(HttpToolsProtocol):
 
     def resume_after(self, cycle: Any) -> None:
         """Take the connection back: the body is complete, and what follows is a head, for a new parser."""
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.in_charge = None
+        self.parser = self._new_parser()
         self.transport.set_protocol(self)
         self.on_message_complete()
         cycle.message_event.clear()  # the next event is the caller's going
+
+    def resume_amid(self, received: int) -> None:
+        """Take the connection back amid a body that will not be read to its end."""
+        self.in_charge = None
+        self._body_bytes = received
+        self.transport.set_protocol(self)
+
+    # What `Pace` asks, and `Sweep` says.
+
+    def waiting_for(self) -> int:
+        """What the caller owes."""
+        if self.lingering is not None:
+            return END
+        if self._in_body:
+            return BODY
+        if self._serving is not None and not self._serving.response_complete:
+            return NOTHING
+        return HEAD if self._in_head else BYTES
+
+    def listening(self) -> bool:
+        """Whether the body would be read if it came."""
+        return not self.flow.read_paused and not self.cycle.waiting_for_100_continue
+
+    def received(self) -> int:
+        """Bytes of the body that have come; of a connection that ends, those that nobody wants."""
+        if self.lingering is not None:
+            return self.lingering.received
+        return self._body_bytes if self.in_charge is None else self.in_charge.received
+
+    def expire(self, late: str) -> None:
+        """The caller has kept the server waiting too long: for its head, its body, its reading of an answer."""
+        patience = self._sweep.patience
+        if late == "write":
+            refused["write_stall"] += 1
+            self.transport.abort()
+        elif late == "body":
+            self.refuse(body_late(patience.body, patience.rate))
+        elif late == "head" and self._in_head:
+            self.refuse(head_late(patience.head))
+        else:
+            if late == "head":
+                refused["head_timeout"] += 1
+            self.transport.close()
+
+
+def _leave(cycle: Any) -> None:
+    """To the application, the caller has gone."""
+    if not cycle.response_complete:
+        cycle.disconnected = True
+        cycle.message_event.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -29,6 +30,6 @@ def secured(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [*fields, *[field for field in ALL if field[0] not in named]]
 
 
-def lines(fields: Fields) -> bytes:
+def lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Fields as they stand in the head of an answer."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])

@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -91,6 +92,14 @@ class Server(uvicorn.Server):
         Protocol.draining = True
         self._app.state.draining = True
         self._loop.call_soon_threadsafe(self._told.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. A TLS handshake has the time of a head: `Sweep` sees only connections that are through with it."""
+        loop: Any = asyncio.get_running_loop()
+        if self.config.ssl is not None:  # uvicorn has no word for it, and the event loop's own bound is a minute
+            seconds = self._settings.head_timeout_seconds
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=seconds)
+        await super().startup(sockets)
 
     async def main_loop(self) -> None:
         """Serve until it is told to end."""

@@ -135,7 +135,7 @@ def test_an_upload_that_ends_within_the_drain_is_answered() -> None:
         caller.send(request.whole[:-1])
         goes_on(server)
         server.process.send_signal(signal.SIGTERM)
-        server.logged("Shutting down")
+        server.logged("draining")
         caller.send(request.whole[-1:])
         request.answered(caller)
         assert caller.stream.read() == b""

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,8 +17,9 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.serving.tls import tls_context
 from service.settings import Settings
-from tests.e2e.test_wire import BODY
-from tests.serving import serving
+from tests.e2e.edge import closed, refused
+from tests.e2e.test_wire import BODY, Caller
+from tests.serving import RunningServer, serving
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
 
@@ -95,6 +97,36 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_left(folder: Path, t
         running.logged("the certificate was read again")
         second = trusting(folder, known=False, server="other")
         assert httpx.get(f"{running.url}/livez", verify=second, timeout=60).status_code == 200
+
+
+def test_who_says_nothing_or_too_much_is_sent_away_over_tls_too(folder: Path) -> None:
+    context = trusting(folder, known=False, server="other")
+    files: dict[str, Any] = {
+        "GRADWIRE_TLS_CERT_FILE": str(folder / "other.pem"),
+        "GRADWIRE_TLS_KEY_FILE": str(folder / "other.key"),
+    }
+    with serving(verify=context, GRADWIRE_HEAD_TIMEOUT_SECONDS="2", **files) as running:
+        with Caller(running) as silent:
+            closed(silent)  # within the socket's 60 s, amid the handshake
+        with secure(running, context) as caller:
+            closed(caller)  # behind it
+        with secure(running, context) as caller:
+            caller.send(b"GET /livez HTTP/1.1\r\nHo")
+            refused(caller, 408)
+        with secure(running, context) as caller:
+            caller.send(b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n", b"x" * 3_000_000)
+            assert caller.answer()[0] == 413
+            closed(caller)
+        assert not any("Traceback" in line for line in running.lines)
+
+
+def secure(server: RunningServer, context: ssl.SSLContext) -> Caller:
+    """A raw connection over TLS."""
+    caller = Caller(server)
+    caller.stream.close()
+    caller.socket = context.wrap_socket(caller.socket, server_hostname=server.host)
+    caller.stream = caller.socket.makefile("rb")
+    return caller
 
 
 def test_nothing_older_than_tls_1_2_is_spoken(folder: Path) -> None:

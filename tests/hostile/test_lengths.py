@@ -53,7 +53,7 @@ def test_an_ambiguous_length_is_refused_and_nothing_behind_it_is_served(attacked
     with Caller(attacked) as caller:
         caller.send(request(*fields, body=body + SECOND))
         status, headers, told = caller.answer()
-        assert (status // 100, headers["content-type"]) == (4, "application/problem+json")
+        assert (status in (400, 501), headers["content-type"]) == (True, "application/problem+json")
         assert json.loads(told)["status"] == status
         assert headers["connection"] == "close"
         assert caller.stream.read() == b""  # no answer to the second

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from schemas.losses import ALIASES, LOSSES
+from service.http import heads, incoming, refusals
 from tests.asgi import InProcess
 
 
@@ -108,6 +111,13 @@ def test_errors_are_problem_documents(document: dict[str, Any]) -> None:
                 schema = response["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}, (path, method, status)
                 assert set(response["content"]) == {"application/problem+json"}, (path, method, status)
+
+
+def test_the_description_tells_every_status_that_is_answered_before_an_operation(document: dict[str, Any]) -> None:
+    sources = [inspect.getsource(module) for module in (heads, incoming, refusals)]
+    answered = {status for source in sources for status in re.findall(r'Refusal\("\w+", (\d+)', source)}
+    told = document["info"]["description"].partition("Before any operation")[2]
+    assert set(re.findall(r"\b[45]\d\d\b", told)) == answered
 
 
 @pytest.mark.parametrize("path", ["/v1/loss", "/v1/losses/mse_loss"])

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.datastructures import State
 
 from service.engine import Engine
-from service.http import access, protocol
+from service.http import access, refusals
 from service.http.metrics.snapshot import Snapshot
 from service.line_writer import STDERR
 
@@ -42,7 +42,7 @@ def told_by_edge(state: State, snapshot: Snapshot) -> None:
         snapshot.count("gradwire_refused_total", number, ADMISSION, reason)
     for reason, number in access.refused.items():
         snapshot.count("gradwire_refused_total", number, ACCESS, reason)
-    for reason, number in getattr(protocol, "refused", {}).items():
+    for reason, number in refusals.refused.items():
         snapshot.count("gradwire_refused_total", number, PROTOCOL, reason)
     snapshot.count("gradwire_log_lines_dropped_total", STDERR.dropped)
     ready = state.readiness.right and not state.draining
