@@ -136,6 +136,7 @@ class Access:
 
         looking = loop.create_task(look())
         told = threading.current_thread() is threading.main_thread()  # the only one that signals come to
+        before = signal.getsignal(signal.SIGHUP)
         if told:
             loop.add_signal_handler(signal.SIGHUP, self.reload)
         try:
@@ -144,6 +145,7 @@ class Access:
             looking.cancel()
             if told:
                 loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, before)  # the loop leaves it as what ends the process
             if self._reloading is not None:
                 self._reloading.cancel()
             self._ledger.close()

@@ -21,6 +21,7 @@ BODY = b'{"loss": "mse_loss", "input": [3.0], "target": [1.0]}'
 CALLER = key("caller", "compute", "read", requests_per_second=1, requests_burst=1000, elements_per_second=1e9)
 READER = key("reader", "read", "metrics")
 SPENT = key("spent", requests_per_second=0.001, requests_burst=1)
+ELSEWHERE = [("origin", "https://other.example"), ("access-control-request-method", "POST")]
 
 Call = tuple[Held | None, str, str, bytes, list[tuple[str, str]]]
 REFUSALS: dict[str, tuple[int, Call]] = {
