@@ -184,13 +184,15 @@ def timed(scope: Scope, decoding: float, queued: float, computed: float, encodin
 
 
 async def send_parts(scope: Scope, send: Send, parts: Parts, fields: Fields) -> None:
-    """A whole answer of status 200, in one write where the server offers that."""
+    """A whole answer of status 200, in one write where the server offers that. Raises `Disconnected`."""
     size = sum(map(len, parts))
     if size > AT_ONCE:
         claim: Claim = scope[SCOPE_KEY]
         claim.need(size)
     connection: Connection | None = scope.get(CONNECTION_KEY)
     if connection is not None:
+        if connection.gone:  # it counts as what it is: nobody was answered
+            raise Disconnected
         named = [*fields, (b"x-request-id", scope["gradwire.id"])]
         callers = scope.get("gradwire.fields")
         if callers is not None:
