@@ -139,6 +139,12 @@ class Settings(BaseSettings):
     tls_ca_file: str = Field(
         "", description="A PEM file of authorities; with one, callers must show a certificate by one of them."
     )
+    hsts_seconds: int = Field(
+        0,
+        ge=0,
+        description="Where HTTPS is served here: how long browsers are to use nothing else for this host, in seconds, "
+        "by `Strict-Transport-Security`; 0: they are not told.",
+    )
     api_keys_file: str = Field(
         "", description="A TOML file of API keys (docs/access.md); where there are keys, callers need one."
     )

@@ -51,7 +51,8 @@ def answer(group: Sequence[Entry], compute: Compute, device: Device, progress: P
             log.exception("the device is lost")
             raise DeviceLost from error
         if fault is Fault.REQUEST and len(group) == 1:
-            log.exception("a request failed", extra={"loss": group[0].request.name})
+            # The traceback is for who asked, who knows the request's id.
+            log.warning("a request failed", extra={"loss": group[0].request.name})
             progress.finished.append((group[0].future, error))
             return
     else:

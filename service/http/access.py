@@ -23,8 +23,10 @@ from starlette.types import Scope
 
 from service.access import Account, Caller, Denied, Exhausted, FaultyKeys, Gate, Keyring, Ledger, Quota, Standing
 from service.access import Scope as Permission
+from service.access.account import ELEMENTS, REQUESTS
 from service.http.body import aside
 from service.http.problems import HTTPProblem
+from service.http.rate_limit import Policy, in_words, standing
 from service.settings import Settings
 
 log = logging.getLogger("gradwire.keys")
@@ -92,6 +94,7 @@ class Access:
         if not given:
             raise _unauthorized("an API key is needed: send it as Authorization: Bearer <key>")
         if len(given) > 1:
+            refused[UNAUTHORIZED] += 1
             raise HTTPProblem(
                 400,
                 "Authorization was sent more than once",
@@ -133,6 +136,7 @@ class Access:
 
         looking = loop.create_task(look())
         told = threading.current_thread() is threading.main_thread()  # the only one that signals come to
+        before = signal.getsignal(signal.SIGHUP)
         if told:
             loop.add_signal_handler(signal.SIGHUP, self.reload)
         try:
@@ -141,6 +145,7 @@ class Access:
             looking.cancel()
             if told:
                 loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, before)  # the loop leaves it as what ends the process
             if self._reloading is not None:
                 self._reloading.cancel()
             self._ledger.close()
@@ -202,23 +207,23 @@ def tell(scope: Scope, account: Account, standings: tuple[Standing | None, Stand
     requests, elements = standings
     told = []
     if requests is not None:
-        told.append(b'"requests";r=%d;t=%d' % (requests.left, math.ceil(requests.full_in)))
+        told.append(standing(REQUESTS, requests.left, math.ceil(requests.full_in)))
     if elements is not None:
-        told.append(b'"elements";r=%d;t=%d' % (elements.left, math.ceil(elements.full_in)))
+        told.append(standing(ELEMENTS, elements.left, math.ceil(elements.full_in)))
     fields: dict[bytes, bytes] = scope.setdefault("gradwire.fields", {})
-    fields[b"ratelimit-policy"] = policy(account.requests, account.elements)
-    fields[b"ratelimit"] = b", ".join(told)
+    fields[b"ratelimit-policy"] = policies(account.requests, account.elements)
+    fields[b"ratelimit"] = ", ".join(told).encode()
 
 
 @lru_cache(maxsize=4096)
-def policy(requests: Quota | None, elements: Quota | None) -> bytes:
+def policies(requests: Quota | None, elements: Quota | None) -> bytes:
     """The quotas as `RateLimit-Policy` tells them."""
     told = []
     if requests is not None:
-        told.append(b'"requests";q=%d;w=%d' % (requests.burst, math.ceil(requests.window)))
+        told.append(in_words(Policy(REQUESTS, int(requests.burst), math.ceil(requests.window))))
     if elements is not None:
-        told.append(b'"elements";q=%d;qu="elements";w=%d' % (elements.burst, math.ceil(elements.window)))
-    return b", ".join(told)
+        told.append(in_words(Policy(ELEMENTS, int(elements.burst), math.ceil(elements.window), ELEMENTS)))
+    return ", ".join(told).encode()
 
 
 def _unauthorized(detail: str, code: str | None = None) -> HTTPProblem:

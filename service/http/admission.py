@@ -134,7 +134,7 @@ class Admission:
 
     def _refuse_requests(self, headers: dict[bytes, bytes]) -> NoReturn:
         wait = retry_after(self._backlog())
-        standing = Standing(Policy("requests", self.max_requests, unit="concurrent-requests"), 0, wait)
+        standing = Standing(Policy("in-flight", self.max_requests, unit="concurrent-requests"), 0, wait)
         self.refused[REQUESTS] += 1
         detail = f"{self.requests} requests are in flight; the limit is {self.max_requests}"
         raise HTTPProblem(429, detail, {"retry-after": str(wait), **fields([standing]), **_ending(headers)})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -23,10 +24,12 @@ from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import choose
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
-from service.http.problems import document
+from service.http.problems import HTTPProblem, document
 from service.wire.batch import Call, Limits, decode_json, decode_safetensors, needs
 from service.wire.batch_answers import Answered, Answers, encode_json, encode_safetensors
 from service.wire.bundles import Part
+
+log = logging.getLogger("gradwire.http")
 
 PATH: Final = "/v1/loss/batch"
 
@@ -111,10 +114,14 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     computing.still_there(scope)
     elements = sum([needs(request) for request in call.requests.values()])  # with rows that have none
     elements += sum([part.bundle.checked.layout.elements for part in call.bundles])
-    charge(scope, elements)
-    decoded = time.perf_counter()
-
-    ran = await _run(computing, call, deadline, receive)
+    try:
+        charge(scope, elements)
+        decoded = time.perf_counter()
+        ran = await _run(computing, call, deadline, scope, receive)
+    except (HTTPProblem, EngineStopped, WorkerFailed, DeadlinePassed):
+        for loss in _losses(call):
+            computing.counters.failed(loss, time.perf_counter() - began)
+        raise
 
     answered = time.perf_counter()
     write: Callable[[Answers], Parts] = encode_json if wanted is JSON else encode_safetensors
@@ -163,8 +170,19 @@ class Ran(NamedTuple):
         return max([outcome.computed for _, outcome, _ in self.computed], default=0.0)
 
 
-async def _run(computing: Computing, call: Call, deadline: float | None, receive: Receive) -> Ran:
-    """Compute all that is sound. Raises `EngineStopped`, `DeadlinePassed` and `Disconnected`."""
+def _losses(call: Call) -> Iterator[str]:
+    """The loss of each member, where it is known."""
+    for request in call.requests.values():
+        yield request.name
+    for part in call.bundles:
+        yield from [part.bundle.name] * len(part.positions)
+    for error in call.invalid.values():
+        if error.loss is not None:
+            yield error.loss
+
+
+async def _run(computing: Computing, call: Call, deadline: float | None, scope: Scope, receive: Receive) -> Ran:
+    """Compute all that is sound. Raises `EngineStopped`, `WorkerFailed`, `DeadlinePassed` and `Disconnected`."""
     singles: dict[int, Answered] = {at: _problem(error, at) for at, error in call.invalid.items()}
     bundled: list[tuple[list[int], BundleResult]] = []
     requests, parts = call.requests, call.bundles
@@ -175,8 +193,11 @@ async def _run(computing: Computing, call: Call, deadline: float | None, receive
         own = dict(zip(requests, outcomes, strict=False))
         for at, outcome in own.items():
             if isinstance(outcome, BaseException):
-                singles[at] = _problem(outcome, at)
+                singles[at] = told = _problem(outcome, at)
                 failed.append(requests[at].name)
+                if told["status"] == 500:
+                    extra = {"request_id": scope["gradwire.id"].decode(), "path": told["instance"]}
+                    log.error("request failed", exc_info=outcome, extra=extra)
             else:
                 singles[at] = (outcome.result, requests[at].encoding)
                 computed.append((requests[at].name, outcome, 1))

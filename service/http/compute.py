@@ -84,9 +84,7 @@ class Computing:
             request = await self.read_aside(scope, len(body), form.text(body), read)
             del read
             self.still_there(scope)
-        if request.checked.layout.elements > UNCOUNTED or len(body) > AT_ONCE:
-            kept = 0 if form.text_bytes else len(body)
-            scope[SCOPE_KEY].need(*claimed([(request, 1)], kept, as_text=wanted.text_bytes > 0))
+        hold(scope, request, len(body), views=not form.text_bytes, as_text=wanted.text_bytes > 0)
         del body  # from here on the request's tensors hold what they need of it
         scope["gradwire.loss"] = request.name
         charge(scope, request.checked.layout.elements)
@@ -172,6 +170,15 @@ class Computing:
         return parts
 
 
+def hold(scope: Scope, request: LossRequest, size: int, *, views: bool, as_text: bool) -> None:
+    """Claim what a request whose body had that size takes from now on. Raises `HTTPProblem` 503 and 413.
+
+    `views`: its tensors are views of the body. What is tiny is part of what every request is taken to hold.
+    """
+    if request.checked.layout.elements > UNCOUNTED or size > AT_ONCE:
+        scope[SCOPE_KEY].need(*claimed([(request, 1)], size if views else 0, as_text=as_text))
+
+
 def timed(scope: Scope, decoding: float, queued: float, computed: float, encoding: float, batch: int) -> bytes:
     """The Server-Timing of an answer: its steps in milliseconds, given seconds. The scope gets them for the logs."""
     scope["gradwire.steps"] = (decoding, queued, computed, encoding, batch)
@@ -184,13 +191,15 @@ def timed(scope: Scope, decoding: float, queued: float, computed: float, encodin
 
 
 async def send_parts(scope: Scope, send: Send, parts: Parts, fields: Fields) -> None:
-    """A whole answer of status 200, in one write where the server offers that."""
+    """A whole answer of status 200, in one write where the server offers that. Raises `Disconnected`."""
     size = sum(map(len, parts))
     if size > AT_ONCE:
         claim: Claim = scope[SCOPE_KEY]
         claim.need(size)
     connection: Connection | None = scope.get(CONNECTION_KEY)
     if connection is not None:
+        if connection.gone:  # it counts as what it is: nobody was answered
+            raise Disconnected
         named = [*fields, (b"x-request-id", scope["gradwire.id"])]
         callers = scope.get("gradwire.fields")
         if callers is not None:

@@ -60,6 +60,12 @@ async def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(page, headers={"content-security-policy": PAGE})
 
 
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    """What the page shows, and what clients are generated from."""
+    return Response(request.app.openapi_text, media_type="application/json")
+
+
 @router.get("/docs/{name}")
 async def docs_asset(name: str) -> Response:
     """A file of the page."""

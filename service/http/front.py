@@ -115,16 +115,16 @@ class Front:
 
     async def _end(self, error: BaseException, scope: Scope, answer: Send) -> None:
         """Answer a request that ended in this exception, or break off an answer that has begun."""
-        begun = "gradwire.status" in scope
-        if self.ended and isinstance(error, asyncio.CancelledError):
+        over = self.ended and isinstance(error, asyncio.CancelledError)
+        if "gradwire.status" in scope:
             connection: Connection | None = scope.get(SCOPE_KEY)
-            if begun and connection is not None:
-                connection.break_off()
-                return
-            error = stopping()
-        elif begun or isinstance(error, asyncio.CancelledError):
+            if not over or connection is None:
+                raise error
+            connection.break_off()
+        elif over or not isinstance(error, asyncio.CancelledError):
+            await self._refuse(stopping() if over else error, scope, answer)
+        else:
             raise error
-        await self._refuse(error, scope, answer)
 
     def _ended(self, scope: Scope, method: str, seconds: float) -> None:
         """Count a request and note it, whatever came of it."""
@@ -135,7 +135,7 @@ class Front:
         if self._access_log is not None:
             self._access_log.write(scope, method, status, seconds)
         if self._tracing is not None:
-            self._tracing.end(scope, self._traffic.route(scope), status)
+            self._tracing.end(scope, method, self._traffic.route(scope), status)
 
     async def _refuse(self, error: BaseException, scope: Scope, answer: Send) -> None:
         instance, request_id = _reference(scope), scope["gradwire.id"]

@@ -15,9 +15,8 @@ from schemas.losses import ALIASES, LOSSES, resolve
 from schemas.oip import InferenceRequest, InferenceResponse
 from schemas.request import LossRequest
 from service.http.access import charge
-from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
-from service.http.compute import Computing, send_parts, timed
+from service.http.compute import Computing, hold, send_parts, timed
 from service.http.content_encoding import Coding, choose
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
@@ -72,8 +71,7 @@ class Infer:
             call = await computing.read_aside(scope, len(body), text, read)
             computing.still_there(scope)
         as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
-        kept = len(body) if json_bytes is not None else 0
-        scope[SCOPE_KEY].need(*claimed([(call.request, 1)], kept, as_text=as_text))
+        hold(scope, call.request, len(body), views=json_bytes is not None, as_text=as_text)
         del body, text, read  # from here on the request's tensors hold what they need of it
         deadline = computing.timeouts.sooner(scope, headers, call.timeout)
         charge(scope, call.request.checked.layout.elements)

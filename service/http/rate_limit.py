@@ -40,11 +40,21 @@ def fields(standings: Iterable[Standing]) -> dict[str, str]:
     """Both fields, each with an entry for every policy."""
     policies, stands = [], []
     for policy, remaining, reset in standings:
-        unit = "" if policy.unit is None else f';qu="{policy.unit}"'
-        window = "" if policy.window is None else f";w={policy.window}"
-        policies.append(f'"{policy.name}";q={policy.quota}{unit}{window}')
-        stands.append(f'"{policy.name}";r={remaining}' + ("" if reset is None else f";t={reset}"))
+        policies.append(in_words(policy))
+        stands.append(standing(policy.name, remaining, reset))
     return {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(stands)}
+
+
+def in_words(policy: Policy) -> str:
+    """A policy's entry in `RateLimit-Policy`."""
+    unit = "" if policy.unit is None else f';qu="{policy.unit}"'
+    window = "" if policy.window is None else f";w={policy.window}"
+    return f'"{policy.name}";q={policy.quota}{unit}{window}'
+
+
+def standing(name: str, remaining: int, reset: int | None) -> str:
+    """Its entry in `RateLimit`."""
+    return f'"{name}";r={remaining}' + ("" if reset is None else f";t={reset}")
 
 
 def retry_after(seconds: float) -> int:

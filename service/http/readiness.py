@@ -30,8 +30,8 @@ class Readiness:
 
     @property
     def right(self) -> bool:
-        """Whether the last probe came out right."""
-        return self._believed_until > 0 and self._fault is None
+        """Whether the last probe came out right, and the engine takes work still."""
+        return self._believed_until > 0 and self._fault is None and self._engine.running
 
     async def keep_asking(self) -> None:
         """Ask now and then, so that `right` stays true to what is."""

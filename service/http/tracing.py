@@ -130,12 +130,12 @@ class Tracing:
         )
         scope["gradwire.trace"] = Trace(span, began - time.perf_counter_ns())
 
-    def end(self, scope: Scope, route: str, status: int) -> None:
+    def end(self, scope: Scope, method: str, route: str, status: int) -> None:
         """Its answer is out: end its span, and make those of its steps."""
         trace: Trace = scope["gradwire.trace"]
         span = trace.span
         if span.is_recording():
-            self._describe(span, scope, route, status)
+            self._describe(span, scope, method, route, status)
             if trace.outcomes:
                 self._steps(trace)
             span.end()
@@ -162,11 +162,10 @@ class Tracing:
         except TimeoutError:
             return
 
-    def _describe(self, span: Span, scope: Scope, route: str, status: int) -> None:
+    def _describe(self, span: Span, scope: Scope, method: str, route: str, status: int) -> None:
         if route != OTHER:
             span.set_attribute("http.route", route)
-            name = scope["method"] if scope["method"] in METHODS else "HTTP"
-            span.update_name(f"{name} {route}")
+            span.update_name(f"{method if method in METHODS else 'HTTP'} {route}")
         span.set_attribute("http.response.status_code", status)
         span.set_attribute("http.request.body.size", scope.get("gradwire.received", 0))
         span.set_attribute("http.response.body.size", scope.get("gradwire.sent", 0))

@@ -50,6 +50,6 @@ def warn_if_open(listening: socket.socket, *, guarded: bool) -> None:
     address = listening.getsockname()[0]
     if not guarded and not is_loopback(address):
         log.warning(
-            "it listens beyond this machine and asks callers for no key: whoever reaches it may use it",
+            "it listens beyond this machine and asks callers for no key or certificate: whoever reaches it may use it",
             extra={"address": address},
         )

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from service.access.ledger import shared_file
 from service.http.access import QUOTAS
 from service.http.app import create_app
 from service.serving import heap
 from service.serving.listening import listen, url, warn_if_open
-from service.serving.server import Server
+from service.serving.server import NOT_STARTED, Server
 from service.serving.tls import BadTLS, tls_context
 from service.serving.workers import Workers
 from service.settings import Settings
 from service.telemetry import configure
 
-KEYS = ("api_keys", "api_keys_file")
-"""The settings that make callers show a key."""
-NOT_STARTED = 3
-"""The exit code where the engine does not start."""
+METRICS_DIR: Final = "GRADWIRE_METRICS_DIR"
 
 
 class CannotServe(Exception):
@@ -41,12 +42,33 @@ def run(settings: Settings) -> int:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CannotServe(f"cannot listen on {settings.host} port {settings.port}: {reason}") from None
-    shown = url(listening, "http" if context is None else "https")
-    print(f"Gradwire {version('gradwire')} on {shown} (documentation at /docs)", flush=True)
-    warn_if_open(listening, guarded=any(getattr(settings, name, "") for name in KEYS))
-    if server is None:
-        with shared_file() as quotas:
-            os.environ[QUOTAS] = str(quotas)
-            return Workers(settings, listening).run()
-    server.run(sockets=[listening])
-    return 0 if server.started else NOT_STARTED
+    with listening:
+        shown = url(listening, "http" if context is None else "https")
+        print(f"Gradwire {version('gradwire')} on {shown} (documentation at /docs)", flush=True)
+        warn_if_open(listening, guarded=_has_keys(settings) or bool(settings.tls_ca_file))
+        if server is None:
+            with _places_to_share(settings):
+                return Workers(settings, listening).run()
+        server.run(sockets=[listening])
+        return 0 if server.started else NOT_STARTED
+
+
+def _has_keys(settings: Settings) -> bool:
+    """Whether callers must show a key."""
+    return bool(settings.api_keys or settings.api_keys_file)
+
+
+@contextmanager
+def _places_to_share(settings: Settings) -> Iterator[None]:
+    """Where the quotas and the metrics of several workers meet, for as long as they live. Raises `CannotServe`."""
+    with ExitStack() as stack:
+        try:
+            if _has_keys(settings):
+                os.environ[QUOTAS] = str(stack.enter_context(shared_file()))
+            if not settings.metrics_dir:
+                place = TemporaryDirectory(prefix="gradwire-metrics-", ignore_cleanup_errors=True)
+                os.environ[METRICS_DIR] = stack.enter_context(place)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CannotServe(f"there is no place for what workers share: {reason}") from None
+        yield

@@ -35,6 +35,8 @@ log = logging.getLogger("gradwire.serving")
 
 LAST_SECONDS: Final = 1.0
 """How long what was refused at the drain's end, and TLS's farewells, may take to be sent."""
+NOT_STARTED: Final = 3
+"""The exit code where the engine or the workers do not start."""
 STOP_SECONDS: Final = 5.0
 """How long after its drain a process may take to stop."""
 
@@ -48,6 +50,9 @@ class Server(uvicorn.Server):
     def __init__(
         self, app: Gradwire, settings: Settings, context: ssl.SSLContext | None, *, alone: bool = True
     ) -> None:
+        always = []
+        if context is not None and settings.hsts_seconds:
+            always.append(("Strict-Transport-Security", f"max-age={settings.hsts_seconds}"))
         super().__init__(
             uvicorn.Config(
                 app,
@@ -59,6 +64,7 @@ class Server(uvicorn.Server):
                 log_config=configuration(settings.log_level, settings.log_format),
                 server_header=False,
                 proxy_headers=False,
+                headers=always,
                 ssl_context_factory=None if context is None else lambda *_: context,
             )
         )

@@ -29,7 +29,7 @@ def main() -> None:
 
     # After the handlers: these take seconds.
     from service.http.app import create_app
-    from service.serving.server import Server
+    from service.serving.server import NOT_STARTED, Server
     from service.serving.tls import tls_context
     from service.settings import Settings
 
@@ -37,6 +37,8 @@ def main() -> None:
     server = Server(create_app(settings), settings, tls_context(settings), alone=False)
     server.beat = lambda: _beat(line)
     server.run(sockets=[listening])
+    if not server.started:
+        sys.exit(NOT_STARTED)
 
 
 def _beat(line: socket.socket) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from service.serving.early import ENDING
-from service.serving.server import STOP_SECONDS
+from service.serving.server import NOT_STARTED, STOP_SECONDS
 from service.settings import Settings
 
 log = logging.getLogger("gradwire.serving")
@@ -28,9 +25,6 @@ ANSWERS_WITHIN: Final = 60
 """Seconds until a worker whose event loop stands still is replaced."""
 MOST_FAILED_STARTS: Final = 3
 """Workers that may die before they serve, with none beginning to serve between them; then all ends."""
-FAILED: Final = 3
-"""The exit code where workers do not start."""
-METRICS_DIR: Final = "GRADWIRE_METRICS_DIR"
 
 SIGNALS: Final = (*ENDING, signal.SIGHUP)
 
@@ -89,7 +83,7 @@ class Workers:
 
     def run(self) -> int:
         """Keep them until the end; the exit code."""
-        with _signals() as signals, _metrics_directory():
+        with _signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             self._missing = self._settings.workers
             ticked = time.monotonic()
@@ -138,7 +132,7 @@ class Workers:
         self._start_at = time.monotonic() + self._failed_starts
         if self._failed_starts >= MOST_FAILED_STARTS:
             log.error("workers end before they serve, one after another: giving up")
-            self._code = FAILED
+            self._code = NOT_STARTED
             self._end_all()
 
     def _tick(self) -> None:
@@ -189,16 +183,3 @@ def _signals() -> Iterator[socket.socket]:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # the end is near
         signal.set_wakeup_fd(-1)
-
-
-@contextmanager
-def _metrics_directory() -> Iterator[None]:
-    """A directory in which the workers' metrics meet, for as long as they live."""
-    if METRICS_DIR in os.environ:
-        yield
-        return
-    directory = os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="gradwire-metrics-")
-    try:
-        yield
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -76,3 +77,15 @@ def test_two_workers_serve_and_stop_by_sigterm() -> None:
     started = [line for line in running.lines if '"engine started"' in line]
     assert len(started) == 2
     assert not any("Traceback" in line for line in running.lines), running.lines
+
+
+def test_workers_that_have_no_place_to_share_are_told_and_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("service.serving.run.TemporaryDirectory", full)
+    environment = {"GRADWIRE_LOG_LEVEL": "error", "GRADWIRE_METRICS_DIR": ""}
+    result = CliRunner(env=environment).invoke(app, ["serve", "--port", "0", "--workers", "2"])
+    assert result.exit_code == 2
+    assert "no space left on device" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -60,15 +60,16 @@ def test_losses_are_served_over_tls_to_callers_with_a_certificate(folder: Path) 
     count = 1 << 20
     body = save({"input": np.full(count, 3, np.float64), "target": np.ones(count, np.float32).astype(np.float64)})
     with serving(
-        *("--host", "0.0.0.0"),  # noqa: S104 - to see it warn
+        *("--host", "0.0.0.0"),  # noqa: S104 - to see that it does not warn: callers have a certificate
         verify=context,
         GRADWIRE_TLS_CERT_FILE=str(folder / "server.pem"),
         GRADWIRE_TLS_KEY_FILE=str(folder / "server.key"),
         GRADWIRE_TLS_KEY_PASSWORD=PASSWORD,
         GRADWIRE_TLS_CA_FILE=str(folder / "caller.pem"),
+        GRADWIRE_HSTS_SECONDS="3600",
     ) as running:
         assert running.greeting.split(" on ")[1].startswith("https://0.0.0.0:")
-        assert sum("asks callers for no key" in line for line in running.lines) == 1
+        assert sum("asks callers for no key" in line for line in running.lines) == 0
         with httpx.Client(base_url=running.url, verify=context, timeout=60) as client:
             answer = client.post("/v1/loss", content=BODY, headers={"content-type": "application/json"})
             assert answer.json()["loss"] == 4.0
@@ -78,6 +79,8 @@ def test_losses_are_served_over_tls_to_callers_with_a_certificate(folder: Path) 
             found = load(large.content)
             assert found["loss"] == 4.0
             np.testing.assert_array_equal(found["gradients.input"], np.full(count, 4 / count))
+            for told in (answer, large, client.get("/livez"), client.get("/nothing"), client.post("/v1/loss")):
+                assert told.headers.get_list("strict-transport-security") == ["max-age=3600"]
         with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
             httpx.get(f"{running.url}/livez", verify=trusting(folder, known=False), timeout=60)
         with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
@@ -91,7 +94,9 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_left(folder: Path, t
     with serving(verify=first, GRADWIRE_TLS_CERT_FILE=cert, GRADWIRE_TLS_KEY_FILE=key) as running:
         Path(cert).write_text("no certificate")
         running.logged("cannot be used")
-        assert httpx.get(f"{running.url}/livez", verify=first, timeout=60).status_code == 200
+        answer = httpx.get(f"{running.url}/livez", verify=first, timeout=60)
+        assert answer.status_code == 200
+        assert "strict-transport-security" not in answer.headers
         shutil.copy(folder / "other.key", key)
         shutil.copy(folder / "other.pem", cert)
         running.logged("the certificate was read again")
@@ -156,3 +161,8 @@ def test_files_that_cannot_be_used_are_told_and_end_it(folder: Path, cert: str, 
     assert result.stdout == ""
     assert told in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_without_tls_of_its_own_it_promises_none() -> None:
+    with serving(GRADWIRE_HSTS_SECONDS="3600") as running:
+        assert "strict-transport-security" not in httpx.get(f"{running.url}/livez", timeout=60).headers

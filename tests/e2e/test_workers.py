@@ -41,7 +41,7 @@ def compute(running: RunningServer) -> float:
 
 
 def test_a_worker_that_dies_is_replaced_and_a_hangup_ends_none() -> None:
-    with serving("--workers", "2") as running:
+    with serving("--workers", "2", GRADWIRE_METRICS_DIR="") as running:
         running.logged("Application startup complete", times=2)
         first = workers_of(running)
         assert len(first) == 2

@@ -287,3 +287,13 @@ def test_keys_are_read_again_and_a_broken_file_keeps_the_former_ones(
         change(TEAM.record)
         reloads.wait(logging.INFO)
         assert ask(client, "/v1/loss", TEAM).status_code == 200
+
+
+def test_a_hang_up_means_what_it_did_once_the_keys_are_not_followed_any_more() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with InProcess(settings(api_keys=TEAM.record)):
+            assert signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -75,8 +75,8 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
     problem = refusal(made)
     assert problem.status == 429
     assert problem.headers["retry-after"] == "1"
-    assert problem.headers["ratelimit-policy"] == '"requests";q=1;qu="concurrent-requests"'
-    assert problem.headers["ratelimit"] == '"requests";r=0;t=1'
+    assert problem.headers["ratelimit-policy"] == '"in-flight";q=1;qu="concurrent-requests"'
+    assert problem.headers["ratelimit"] == '"in-flight";r=0;t=1'
     assert made.refused["requests"] == 1
 
 
@@ -198,7 +198,7 @@ def test_a_caller_beyond_the_limit_on_requests_gets_429_and_the_others_their_ans
         assert (answered.status_code, alive) == (200, 200)
         problem_of(refused, 429)
         assert int(refused.headers["retry-after"]) >= 1
-        assert refused.headers["ratelimit"].startswith('"requests";r=0')
+        assert refused.headers["ratelimit"].startswith('"in-flight";r=0')
         nothing_owed(client)
 
 

@@ -83,6 +83,16 @@ def test_what_fails_to_compute_is_a_problem_in_its_place_alone(culprits: None, i
             assert found[at] == alone(made, requests[at])
 
 
+def test_what_fails_to_compute_is_logged_under_the_calls_id(
+    client: InProcess, culprits: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    requests = [{**HUBER, "input": [float(at)]} for at in range(3)] + [{**SMOOTH, "input": [MARK]}]
+    requests[1] = {**HUBER, "input": [MARK]}
+    call(client, requests, x_request_id="the-failed-call")
+    told = {vars(record)["path"]: vars(record)["request_id"] for record in caplog.records if record.exc_info}
+    assert told == {f"{PATH}#/requests/{at}": "the-failed-call" for at in (1, 3)}
+
+
 @pytest.mark.parametrize("requests", [[HUBER], [HUBER] * 20, [HUBER] * 5 + [SMOOTH]])
 def test_an_engine_that_stopped_refuses_the_whole_call(requests: list[Request]) -> None:
     engine = BatchingEngine("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import socket
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.types import Message
 
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.access_log import AccessLog
 from service.engine import BatchingEngine
 from service.http.app import create_app
+from service.http.body import Disconnected
+from service.http.compute import send_parts
+from service.http.connection import SCOPE_KEY as CONNECTION_KEY
 from service.http.protocol import Protocol
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
@@ -142,3 +147,17 @@ def test_a_caller_that_leaves_with_more_requests_behind_the_first_is_dropped(hel
     held.release.set()
     assert b'"loss":2.0' in read(first)
     assert held.computed == []
+
+
+def test_who_left_while_the_answer_was_written_is_not_counted_as_answered() -> None:
+    class Gone:
+        gone = True
+
+    async def run() -> None:
+        async def send(_: Message) -> None:
+            raise AssertionError("nobody is there")
+
+        with pytest.raises(Disconnected):
+            await send_parts({CONNECTION_KEY: Gone(), "gradwire.id": b"1"}, send, [b"{}"], [])
+
+    asyncio.run(run())

@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.engine import BatchingEngine, DirectEngine, Engine, Outcome
+from service.http.front import Front
+from service.http.metrics.traffic import Traffic
 from service.http.readiness import Readiness
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
@@ -137,3 +140,31 @@ def test_a_service_whose_probe_does_not_come_back_is_not_ready() -> None:
 
 def test_a_service_whose_first_probe_does_not_come_back_starts_and_is_not_ready() -> None:
     assert "did not come back" in readiness(Hanging("cpu"), probe_seconds=0.05)["detail"]
+
+
+def test_a_cancelled_answer_that_has_begun_is_not_begun_again() -> None:
+    async def run() -> list[str]:
+        begun, sent = asyncio.Event(), []
+
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def send(message: Message) -> None:
+            sent.append(message["type"])
+
+        async def receive() -> Message:
+            raise AssertionError("nothing is read")
+
+        front = Front(app, None, Traffic({}, lambda *_: None))
+        front.ended = True
+        scope = {"type": "http", "method": "HEAD", "path": "/", "headers": []}
+        answering = asyncio.ensure_future(front(scope, receive, send))
+        await begun.wait()
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        return sent
+
+    assert asyncio.run(run()) == ["http.response.start"]

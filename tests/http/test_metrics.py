@@ -86,6 +86,18 @@ def test_each_member_of_a_batch_call_is_counted(fresh: InProcess) -> None:
     assert value(found, "gradwire_step_duration_seconds_count", step="decode", loss="l1_loss") == 3
 
 
+def test_a_batch_call_that_fails_whole_counts_each_member_as_failed(fresh: InProcess) -> None:
+    loss = {"loss": "l1_loss", "input": [1.0], "target": [2.0]}
+    huber = {"loss": "huber_loss", "input": [1.0, 3.0], "target": [2.0, 2.0]}
+    body = {"requests": [loss, loss, loss, huber, {**loss, "input": [1.0, 2.0]}]}
+    fresh.run(fresh.app.state.engine.stop())
+    assert fresh.post(json.dumps(body).encode(), "/v1/loss/batch").status_code == 503
+    found = scraped(fresh)
+    assert requests(found, "/v1/loss/batch", "POST", 503, "batch") == 1
+    assert value(found, "gradwire_losses_total", loss="l1_loss", outcome="failed") == 4
+    assert value(found, "gradwire_losses_total", loss="huber_loss", outcome="failed") == 1
+
+
 def test_callers_cannot_make_series(fresh: InProcess) -> None:
     before = {name for name, _ in scraped(fresh)}
     for at in range(20):

@@ -16,6 +16,14 @@ from service.http import heads, incoming, refusals
 from tests.asgi import InProcess
 
 
+def test_the_document_is_made_once(client: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = client.get("/openapi.json")
+    assert first.headers["content-type"] == "application/json"
+    monkeypatch.delattr(client.app, "openapi")
+    monkeypatch.setattr(type(client.app), "openapi", None)
+    assert client.get("/openapi.json").content == first.content
+
+
 @pytest.fixture(scope="module")
 def document(client: InProcess) -> dict[str, Any]:
     """GET /openapi.json."""

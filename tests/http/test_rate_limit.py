@@ -17,11 +17,11 @@ def test_a_policy_is_a_name_with_a_quota_and_a_window() -> None:
 def test_several_policies_are_one_list() -> None:
     standings = [
         Standing(Policy("queue", 5_000_000, 10, "elements"), 0, 4),
-        Standing(Policy("requests", 64, unit="concurrent-requests"), 3),
+        Standing(Policy("in-flight", 64, unit="concurrent-requests"), 3),
     ]
     assert fields(standings) == {
-        "ratelimit-policy": '"queue";q=5000000;qu="elements";w=10, "requests";q=64;qu="concurrent-requests"',
-        "ratelimit": '"queue";r=0;t=4, "requests";r=3',
+        "ratelimit-policy": '"queue";q=5000000;qu="elements";w=10, "in-flight";q=64;qu="concurrent-requests"',
+        "ratelimit": '"queue";r=0;t=4, "in-flight";r=3',
     }
 
 

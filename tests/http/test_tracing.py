@@ -184,8 +184,9 @@ def test_what_is_not_sampled_costs_no_spans() -> None:
 def test_unknown_paths_and_methods_make_no_names(traced: Traced) -> None:
     traced.get("/no/such/path")
     traced.request("BREW", "/v1/loss")
+    traced.request("HEAD", "/v1/limits")
     spans = traced.spans()
-    assert [span.name for span in spans] == ["GET", "HTTP /v1/loss"]
+    assert [span.name for span in spans] == ["GET", "HTTP /v1/loss", "HEAD /v1/limits"]
     assert (spans[1].attributes or {})["http.request.method"] == "_OTHER"
     assert (spans[1].attributes or {})["http.request.method_original"] == "BREW"
 

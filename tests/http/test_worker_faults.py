@@ -80,6 +80,7 @@ def test_a_lost_device_is_503_for_all_until_the_process_ends(monkeypatch: pytest
         assert made.get("/readyz").status_code == 200
         engine.device.lost = True
         problem_of(made.post(BODY), 503)
+        assert not made.app.state.readiness.right  # which the gauge tells, before any probe
         problem_of(made.post(BODY.replace(b"13", b"3")), 503)
         response = made.get("/readyz")
         assert response.headers["retry-after"].isdigit()
