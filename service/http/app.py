@@ -31,6 +31,7 @@ from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.cors import CORS
 from service.http.documents import Documents
+from service.http.edge.sweep import Sweep
 from service.http.ending import end_when_lost
 from service.http.front import Front
 from service.http.metrics.metrics import Metrics, Telling
@@ -42,7 +43,6 @@ from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
-from service.http.sweep import Sweep
 from service.settings import Settings
 from service.telemetry import configure
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from starlette.types import Receive, Scope
 
 from service.http.admission import Claim
-from service.http.connection import SCOPE_KEY, Buffer, Connection, Lost
 from service.http.content_decoding import open_decoder
+from service.http.edge.connection import SCOPE_KEY, Buffer, Connection, Lost
 from service.http.problems import HTTPProblem
 
 T = TypeVar("T")

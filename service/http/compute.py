@@ -20,10 +20,10 @@ from service.engine.tally import CALLER_GONE
 from service.http.access import charge
 from service.http.admission import AT_ONCE, SCOPE_KEY, Admission, Claim, claimed
 from service.http.body import Disconnected, Headers, aside, combined, declared, read_body
-from service.http.connection import SCOPE_KEY as CONNECTION_KEY
-from service.http.connection import Buffer, Connection
 from service.http.content_encoding import Coding, choose, encode
 from service.http.deadline import Timeouts
+from service.http.edge.connection import SCOPE_KEY as CONNECTION_KEY
+from service.http.edge.connection import Buffer, Connection
 from service.http.negotiation import Parts, answer_form, form_of
 from service.http.statistics import Counters
 from service.http.watch import Watch

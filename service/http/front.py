@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import re
-import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +15,17 @@ from service.http.access import Access
 from service.http.admission import SCOPE_KEY as CLAIM_KEY
 from service.http.admission import Claim
 from service.http.body import Disconnected
-from service.http.connection import SCOPE_KEY, Connection
 from service.http.cors import CORS
+from service.http.edge.connection import SCOPE_KEY, Connection
 from service.http.metrics.traffic import Traffic
 from service.http.problems import reference, render, stopping
+from service.http.request_ids import request_id
 from service.http.security_headers import secured
 
 if TYPE_CHECKING:
     from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
-
-ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Front:
@@ -61,8 +57,6 @@ class Front:
         self._access_log = access_log
         self._traffic = traffic
         self._tracing = tracing
-        self._prefix = secrets.token_hex(6).encode()
-        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP goes through as it is."""
@@ -71,7 +65,7 @@ class Front:
             return
         began = scope["gradwire.began"] = time.perf_counter()
         method: str = scope["method"]
-        request_id = scope["gradwire.id"] = self._request_id(scope["headers"])
+        own = scope["gradwire.id"] = request_id(scope["headers"])
         if self._tracing is not None:
             self._tracing.begin(scope, method)
         if method == "HEAD":  # the server itself leaves the body out
@@ -81,7 +75,7 @@ class Front:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status = scope["gradwire.status"] = message["status"]
-                headers = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                headers = [*message.get("headers", ()), (b"x-request-id", own)]
                 if status != 200 or "gradwire.loss" not in scope:  # what is computed tells its steps itself
                     headers.append((b"server-timing", b"total;dur=%.3f" % ((time.perf_counter() - began) * 1e3)))
                 headers += scope.get("gradwire.fields", {}).items()
@@ -138,22 +132,16 @@ class Front:
             self._tracing.end(scope, method, self._traffic.route(scope), status)
 
     async def _refuse(self, error: BaseException, scope: Scope, answer: Send) -> None:
-        instance, request_id = _reference(scope), scope["gradwire.id"]
+        instance, own = _reference(scope), scope["gradwire.id"]
         if isinstance(error, InvalidRequest) and error.loss is not None:
             scope["gradwire.loss"] = error.loss
         status, headers, body = render(error, instance)
         if status == 500:
-            log.error("request failed", exc_info=error, extra={"request_id": request_id.decode(), "path": instance})
+            log.error("request failed", exc_info=error, extra={"request_id": own.decode(), "path": instance})
         fields: list[Any] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         fields.append((b"content-length", str(len(body)).encode()))
         await answer({"type": "http.response.start", "status": status, "headers": fields})
         await answer({"type": "http.response.body", "body": body})
-
-    def _request_id(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        for name, value in headers:
-            if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
-                return value
-        return self._prefix + b"-%x" % next(self._numbers)
 
 
 def _reference(scope: Scope) -> str:

@@ -25,7 +25,7 @@ from schemas.problem import MALFORMED, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from service.http.body import combined
 from service.http.compute import Computing
-from service.http.connection import Buffer
+from service.http.edge.connection import Buffer
 from service.http.metrics.metrics import Metrics
 from service.http.oip_infer import NO_MODEL, ModelName, check_type, documented, model
 from service.http.openapi import PROBLEMS

@@ -24,7 +24,7 @@ from typing import Any, Final
 import uvicorn
 
 from service.http.app import Gradwire
-from service.http.protocol import Protocol
+from service.http.edge.protocol import Protocol
 from service.serving.early import ENDING
 from service.serving.heap import Trim
 from service.serving.tls import Renewal

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from service.http.connection import LEAST_BYTES
+from service.http.edge.connection import LEAST_BYTES
 from tests.e2e.large import MB, goes_on, is_quiet, upload
 from tests.e2e.test_wire import Caller, post
 from tests.serving import RunningServer

@@ -21,8 +21,8 @@ from service.engine import BatchingEngine
 from service.http.app import create_app
 from service.http.body import Disconnected
 from service.http.compute import send_parts
-from service.http.connection import SCOPE_KEY as CONNECTION_KEY
-from service.http.protocol import Protocol
+from service.http.edge.connection import SCOPE_KEY as CONNECTION_KEY
+from service.http.edge.protocol import Protocol
 from service.losses import FORMULAS, Formula, Tensors, Terms
 from service.settings import Settings
 

@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from schemas.losses import ALIASES, LOSSES
-from service.http import heads, incoming, refusals
+from service.http.edge import heads, incoming, refusals
 from tests.asgi import InProcess
 
 

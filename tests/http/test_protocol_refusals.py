@@ -9,8 +9,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.http.app import create_app
-from service.http.protocol import Protocol
-from service.http.refusals import body_late, head_too_large, refused
+from service.http.edge.protocol import Protocol
+from service.http.edge.refusals import body_late, head_too_large, refused
 from service.settings import Settings
 
 

@@ -7,7 +7,8 @@ from typing import Final
 from starlette.datastructures import State
 
 from service.engine import Engine
-from service.http import access, refusals
+from service.http import access
+from service.http.edge import refusals
 from service.http.metrics.snapshot import Snapshot
 from service.line_writer import STDERR
 

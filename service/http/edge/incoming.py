@@ -16,11 +16,11 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.http.connection import SCOPE_KEY, Connection
-from service.http.heads import Head, rooted
-from service.http.outgoing import Flow, Outgoing
-from service.http.refusals import Refusal, head_too_large, misread, target_too_long
-from service.http.sweep import Sweep
+from service.http.edge.connection import SCOPE_KEY, Connection
+from service.http.edge.heads import Head, rooted
+from service.http.edge.outgoing import Flow, Outgoing
+from service.http.edge.refusals import Refusal, head_too_large, misread, target_too_long
+from service.http.edge.sweep import Sweep
 
 MAX_TARGET_BYTES: Final = 8192
 MAX_PIPELINED: Final = 16
@@ -37,7 +37,7 @@ EMPTY_LINES: Final = re.compile(rb"[\r\n]*")
 
 
 class Incoming(HttpToolsProtocol):
-    """The half of the protocol that reads; `service.http.protocol` has the other one."""
+    """The half of the protocol that reads; `service.http.edge.protocol` has the other one."""
 
     draining: ClassVar[bool] = False
     """Whether the process is about to end: every answer then is its connection's last."""

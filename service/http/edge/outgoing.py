@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.flow_control import FlowControl
 
 if TYPE_CHECKING:
-    from service.http.protocol import Protocol
+    from service.http.edge.protocol import Protocol
 
 
 class Outgoing:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.http.front import ACCEPTED_ID
 from service.http.problems import HTTPProblem, reference, render
+from service.http.request_ids import request_id
 from service.http.security_headers import ALL, lines
 
 refused: Final[Counter[str]] = Counter()
@@ -64,12 +63,7 @@ class Refusal(Exception):
 def _request_id(scope: Any) -> bytes:
     """The id that the application gave it, else the caller's own, else a new one."""
     found: bytes | None = scope.get("gradwire.id")
-    if found is not None:
-        return found
-    for name, value in scope.get("headers", ()):
-        if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
-            return bytes(value)
-    return secrets.token_hex(8).encode()
+    return request_id(scope.get("headers", ())) if found is None else found
 
 
 def misread(error: httptools.HttpParserError) -> Refusal:

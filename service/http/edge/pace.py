@@ -1,8 +1,8 @@
 """How long one connection may keep the server waiting: for a head, for a body, for its answer to be read.
 
-A `Pace` is looked at by `service.http.sweep` about twice a second, and costs its connection nothing between two looks:
-it compares what it finds with what it found before. It counts only time in which the server was listening: neither that
-in which it was busy, nor that in which it had stopped reading itself.
+A `Pace` is looked at by `service.http.edge.sweep` about twice a second, and costs its connection nothing between two
+looks: it compares what it finds with what it found before. It counts only time in which the server was listening:
+neither that in which it was busy, nor that in which it had stopped reading itself.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.http.lingering import IDLE_SECONDS, TOTAL_SECONDS
+from service.http.edge.lingering import IDLE_SECONDS, TOTAL_SECONDS
 
 if TYPE_CHECKING:
-    from service.http.protocol import Protocol
+    from service.http.edge.protocol import Protocol
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from service.http.protocol import Protocol
+    from service.http.edge.protocol import Protocol
 
 IDLE_SECONDS: Final = 2.0
 """Seconds without a byte after which the connection is closed."""

@@ -1,10 +1,10 @@
 """uvicorn's HTTP protocol, put right in the places that callers feel (docs/adr/0010-the-edge.md).
 
-- What comes in is parsed within bounds (`service.http.incoming`).
+- What comes in is parsed within bounds (`service.http.edge.incoming`).
 - What is refused is answered with a problem document, in its turn.
 - Connections are counted, and none may keep the server waiting (`Sweep`).
 - A caller that is answered amid its body can read the answer (`Lingering`).
-- What ASGI has no words for is offered beside it (`service.http.connection`).
+- What ASGI has no words for is offered beside it (`service.http.edge.connection`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.admission import Claim
-from service.http.connection import Connection
-from service.http.incoming import MAX_PIPELINED, MAX_TARGET_BYTES, Incoming
-from service.http.lingering import Lingering
-from service.http.outgoing import Flow, Outgoing
-from service.http.pace import BODY, BYTES, END, HEAD, NOTHING, Pace
+from service.http.edge.connection import Connection
+from service.http.edge.incoming import MAX_PIPELINED, MAX_TARGET_BYTES, Incoming
+from service.http.edge.lingering import Lingering
+from service.http.edge.outgoing import Flow, Outgoing
+from service.http.edge.pace import BODY, BYTES, END, HEAD, NOTHING, Pace
+from service.http.edge.refusals import Refusal, body_late, head_late, refused, too_many_connections
 from service.http.problems import TITLES
-from service.http.refusals import Refusal, body_late, head_late, refused, too_many_connections
 
 STATUS_LINE.update({status: b"HTTP/1.1 %d %s\r\n" % (status, title.encode()) for status, title in TITLES.items()})
 

@@ -22,7 +22,7 @@ from service.http.problems import HTTPProblem
 from service.http.security_headers import COMPUTED, lines
 
 if TYPE_CHECKING:
-    from service.http.protocol import Protocol
+    from service.http.edge.protocol import Protocol
 
 SCOPE_KEY: Final = "gradwire.connection"
 LEAST_BYTES: Final = 1 << 16

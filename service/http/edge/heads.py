@@ -7,7 +7,7 @@ from typing import Final
 
 import httptools
 
-from service.http.refusals import Refusal, version_not_served
+from service.http.edge.refusals import Refusal, version_not_served
 
 # RFC 3986's host, with an optional port. Empty is allowed (RFC 9112, section 3.2).
 HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")

@@ -10,11 +10,11 @@ import logging
 import resource
 from typing import TYPE_CHECKING, Final
 
-from service.http.pace import Patience
+from service.http.edge.pace import Patience
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.http.protocol import Protocol
+    from service.http.edge.protocol import Protocol
 
 log = logging.getLogger("gradwire.http")
 
