@@ -9,17 +9,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, ClassVar, Final
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.edge.connection import SCOPE_KEY, Connection
 from service.http.edge.heads import Head, rooted
 from service.http.edge.outgoing import Flow, Outgoing
 from service.http.edge.refusals import Refusal, head_too_large, misread, target_too_long
+from service.http.edge.repeated import UNUSED, Repeated, whole
 from service.http.edge.sweep import Sweep
 
 MAX_TARGET_BYTES: Final = 8192
@@ -62,6 +64,9 @@ class Incoming(HttpToolsProtocol):
     """Whether the parser takes the connection for upgraded, and what follows for no body."""
     _replaying = False
     _unparsed = b""
+    _known: Repeated | None = None
+    """The last request, where it came in one piece."""
+    _unused = 0
     _ended = False
     """Whether nothing more is read from the caller."""
 
@@ -81,9 +86,57 @@ class Incoming(HttpToolsProtocol):
         if self._ended:
             return
         if self._head_bytes + len(data) <= self._small and not self.pipeline and not self._unparsed:
-            self._feed(data)
+            known = self._known
+            if known is not None and known.heads(data) and self._rests():
+                self._take_again(known, data)
+            else:
+                before = self.messages
+                self._feed(data)
+                if self.messages == before + 1 and self._unused < UNUSED and not self._ended:
+                    self._keep(data)
         else:
             self._feed_slices(data)
+
+    def _rests(self) -> bool:
+        """Whether what comes now begins a request that nothing waits before."""
+        return not self._in_head and not self._in_body and bool(self.cycle.response_complete)
+
+    def _keep(self, data: bytes) -> None:
+        """Remember the request that these bytes are, if they are one."""
+        if not self._in_head and not self._in_body:
+            scope: dict[str, Any] = {**self.scope}
+            scope.pop(SCOPE_KEY, None)
+            self._known = whole(data, self.url, scope, self.cycle)
+            self._unused += self._known is not None
+
+    def _take_again(self, known: Repeated, data: bytes) -> None:
+        """Start a request whose head is the kept one: what the parser's callbacks do, without it."""
+        self._unused = 0
+        self.messages += 1
+        self.url = known.url
+        self.headers = known.scope["headers"].copy()
+        self.expect_100_continue = False
+        scope: Any = {**known.scope, "headers": self.headers, "state": self.app_state.copy()}
+        self.scope = scope
+        cycle: Any = RequestResponseCycle(
+            scope,
+            self._outgoing,  # type: ignore[arg-type] # what it uses of a transport
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle = cycle
+        cycle.body = data[len(known.head) :]
+        cycle.more_body = False
+        cycle.message_event.set()
+        scope[SCOPE_KEY] = Connection(self, cycle, len(cycle.body))  # type: ignore[arg-type] # as below
+        self._start_asgi_task(cycle, self.app)
 
     def _feed_slices(self, data: bytes) -> None:
         """Parse message by message; leave the rest where many wait already."""
