@@ -23,7 +23,7 @@ from tests.serving import RunningServer
 
 def ask(number: int, *fields: str) -> bytes:
     """A request for the square of a number from 10 to 99."""
-    body = b'{"loss": "mse_loss", "input": [%d.0], "target": [0.0]}' % number
+    body = b'{"loss": "mse_loss", "input": [%d.0], "target": [0.0]}' % number + b" " * (number % 7)
     lines = ["POST /v1/loss HTTP/1.1", "Host: x", *fields, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -119,15 +119,28 @@ def exchange(config: uvicorn.Config, requests: list[bytes]) -> list[int]:
     return asyncio.run(run())
 
 
-def get(path: str) -> bytes:
+def get(path: str, body: bytes = b"{}") -> bytes:
     """A request that the application answers without an engine."""
-    body = b"{}"
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def test_a_head_that_comes_again_is_not_parsed_again(config: uvicorn.Config) -> None:
     assert exchange(config, [get("/livez")] * 5) == [405] * 5
     assert Counting.parsed == 1
+
+
+def test_lengths_may_differ_and_nothing_else(config: uvicorn.Config) -> None:
+    assert exchange(config, [get("/livez", b"{}" * size) for size in (1, 7, 100, 1, 1000)]) == [405] * 5
+    assert Counting.parsed == 1
+    padded = get("/livez").replace(b"Length: 2", b"Length: 2 ")
+    assert exchange(config, [get("/livez"), padded, get("/livez"), get("/livez")]) == [405] * 4
+    assert Counting.parsed == 1 + 3
+
+
+def test_what_is_not_whole_is_parsed(config: uvicorn.Config) -> None:
+    behind = get("/livez") + b"\r\n"
+    assert exchange(config, [get("/livez"), behind, get("/livez")]) == [405] * 3
+    assert Counting.parsed == 3
 
 
 def test_heads_that_always_differ_are_soon_not_kept_any_more(config: uvicorn.Config) -> None:

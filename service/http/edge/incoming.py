@@ -87,8 +87,8 @@ class Incoming(HttpToolsProtocol):
             return
         if self._head_bytes + len(data) <= self._small and not self.pipeline and not self._unparsed:
             known = self._known
-            if known is not None and known.heads(data) and self._rests():
-                self._take_again(known, data)
+            if known is not None and self._rests() and (body := known.begins(data)):
+                self._take_again(known, data[body:])
             else:
                 before = self.messages
                 self._feed(data)
@@ -109,12 +109,12 @@ class Incoming(HttpToolsProtocol):
             self._known = whole(data, self.url, scope, self.cycle)
             self._unused += self._known is not None
 
-    def _take_again(self, known: Repeated, data: bytes) -> None:
+    def _take_again(self, known: Repeated, body: bytes) -> None:
         """Start a request whose head is the kept one: what the parser's callbacks do, without it."""
         self._unused = 0
         self.messages += 1
         self.url = known.url
-        self.headers = known.scope["headers"].copy()
+        self.headers = known.fields(len(body))
         self.expect_100_continue = False
         scope: Any = {**known.scope, "headers": self.headers, "state": self.app_state.copy()}
         self.scope = scope
@@ -132,10 +132,10 @@ class Incoming(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         self.cycle = cycle
-        cycle.body = data[len(known.head) :]
+        cycle.body = body
         cycle.more_body = False
         cycle.message_event.set()
-        scope[SCOPE_KEY] = Connection(self, cycle, len(cycle.body))  # type: ignore[arg-type] # as below
+        scope[SCOPE_KEY] = Connection(self, cycle, len(body))  # type: ignore[arg-type] # as below
         self._start_asgi_task(cycle, self.app)
 
     def _feed_slices(self, data: bytes) -> None:
