@@ -59,7 +59,7 @@ async def read_body(
         raise _too_large(limit)
     claim = admit()
     if decoder is not None:
-        async for part in _parts(receive, limit):
+        async for part in _parts(scope, receive, limit):
             made = decoder.feed(part)
             while await aside(next, made, None) is not None:  # a few bytes may become as many as the limit
                 claim.reach(decoder.held)
@@ -76,13 +76,13 @@ async def read_body(
             raise _too_large(limit)
         return body
     gathered = bytearray()  # a list of them would cost the tiniest parts tens of bytes each
-    async for part in _parts(receive, limit):
+    async for part in _parts(scope, receive, limit):
         gathered += part
         claim.reach(len(gathered))
     return gathered
 
 
-async def _parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+async def _parts(scope: Scope, receive: Receive, limit: int) -> AsyncIterator[bytes]:
     """The body as it comes."""
     size = 0
     more = True
@@ -92,6 +92,7 @@ async def _parts(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             raise Disconnected
         part: bytes = message.get("body", b"")
         size += len(part)
+        scope["gradwire.received"] = size
         if size > limit:
             raise _too_large(limit)
         yield part

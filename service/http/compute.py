@@ -115,7 +115,7 @@ class Computing:
         admit = partial(self.admission.admit, scope, headers, length or 0, factor)
         coding = headers.get(b"content-encoding")
         body = await read_body(scope, receive, coding, length, self._max_body, self._max_decompressed, admit)
-        scope["gradwire.received"] = len(body) if length is None else length
+        scope.setdefault("gradwire.received", len(body) if length is None else length)
         return body
 
     async def read_aside(self, scope: Scope, size: int, text: Buffer, read: Callable[[], T]) -> T:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -123,6 +124,18 @@ def test_bytes_are_counted_as_they_were_sent(fresh: InProcess) -> None:
     found = scraped(fresh)
     assert value(found, "gradwire_received_bytes_total") == len(body)
     assert value(found, "gradwire_sent_bytes_total") == len(response.content)
+
+
+def test_the_bytes_of_a_compressed_body_are_those_that_came(fresh: InProcess) -> None:
+    body = gzip.compress(json.dumps({"loss": "mse_loss", "input": [1.0] * 500, "target": [2.0] * 500}).encode())
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 10):
+            yield body[at : at + 10]
+
+    response = fresh.request("POST", "/v1/loss", content=pieces(), headers={"content-encoding": "gzip"})
+    assert response.status_code == 200
+    assert value(scraped(fresh), "gradwire_received_bytes_total") == len(body)
 
 
 def test_buckets_are_cumulative_and_sum_up(fresh: InProcess) -> None:
