@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from pydantic import ValidationError
@@ -21,6 +22,14 @@ class Suggestions:
 
     def __init__(self, left: int = SUGGESTIONS) -> None:
         self.left = left
+
+    def like(self, name: str, known: Iterable[str]) -> str:
+        """What to add to the fault of an unknown name: the known one that it may have meant, if any."""
+        if not self.left:
+            return ""
+        self.left -= 1
+        near = get_close_matches(name, known, 1)
+        return f"; did you mean {near[0]}?" if near else ""
 
 
 def faults_of(
@@ -42,11 +51,8 @@ def _fault(item: ErrorDetails, known: set[str], suggestions: Suggestions) -> Fau
     if isinstance(cause, TensorFault):
         return Fault(where + cause.fault.pointer, cause.fault.detail, cause.fault.status)
     if item["type"] == "extra_forbidden":
-        near: list[str] = []
-        if known and suggestions.left:
-            suggestions.left -= 1
-            near = get_close_matches(str(item["loc"][-1]), known, 1)
-        return Fault(where, "unknown member" + (f"; did you mean {near[0]}?" if near else ""))
+        meant = suggestions.like(str(item["loc"][-1]), known) if known else ""
+        return Fault(where, f"unknown member{meant}")
     if item["type"] == "missing":
         return Fault(where, "required, but missing")
     message = item["msg"]

@@ -21,9 +21,11 @@ NOBODY: Final = bytes(32)
 class Denied(Exception):
     """A token that lets nobody in. Only who has the right one is told that it is expired or disabled."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, name: str | None = None) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
+        self.name = name
+        """Whose key it is, where that is known."""
 
 
 class Caller:
@@ -63,7 +65,7 @@ class Gate:
         if caller is None or not right:
             raise Denied("unknown" if sound(token) else "misspelt")
         if caller.disabled:
-            raise Denied("disabled")
+            raise Denied("disabled", caller.name)
         if caller.expires <= now:
-            raise Denied("expired")
+            raise Denied("expired", caller.name)
         return caller

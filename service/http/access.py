@@ -106,6 +106,8 @@ class Access:
         try:
             return self._gate.enter(token.strip(b" "), time())
         except Denied as error:
+            if error.name is not None:
+                scope["gradwire.caller"] = error.name
             raise _unauthorized(WHY[error.reason], "invalid_token") from None
 
     def reload(self) -> None:

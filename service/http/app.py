@@ -149,7 +149,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.compute_routes = {}
     admission = app.state.admission = Admission(settings, engine)
     computing = app.state.computing = Computing(engine, settings, admission)
-    traffic = Traffic(templates(), computing.counters.failed)
+    paths = templates()
+    traffic = Traffic(paths, computing.counters.failed)
     parts: list[Telling] = [
         traffic.told,
         computing.counters.told,
@@ -168,11 +169,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     for alias, name in ALIASES.items():
         add_route(app, computing, f"/v1/losses/{alias}", LOSSES[name])
     app.compute_routes |= infer_routes(computing)
-    app.include_router(oip.router)
-    app.include_router(router)
-    app.include_router(docs_page.router)
-    if settings.metrics:
-        app.include_router(metrics_router)
+    for served in (oip.router, router, docs_page.router, *([metrics_router] if settings.metrics else [])):
+        app.include_router(served)
+        paths |= {path: path for path in (getattr(route, "path", "{") for route in served.routes) if "{" not in path}
     describe(app)
     return app
 

@@ -103,7 +103,7 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     if len(body) * READING < computing.offload:
         call = read()
     else:
-        call = await computing.read_aside(scope, len(body), form.text(body), read)
+        call = await computing.read_aside(scope, len(body), form.text(body), read, deadline)
     own = [(request, 1) for request in call.requests.values()]
     own += [(part.bundle.first, part.bundle.size) for part in call.bundles]
     size, work = claimed(own, 0 if form.text_bytes else len(body), as_text=wanted is JSON)

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from schemas.request import LossRequest
-from service.engine import Engine
-from service.engine.tally import CALLER_GONE
+from service.engine import DeadlinePassed, Engine
+from service.engine.tally import CALLER_GONE, DEADLINE
 from service.http.access import charge
 from service.http.admission import AT_ONCE, SCOPE_KEY, Admission, Claim, claimed
 from service.http.body import Disconnected, Headers, aside, combined, declared, read_body
@@ -81,7 +81,7 @@ class Computing:
             request = form.decode(body, cls, self.max_elements)
         else:
             read = partial(form.decode, body, cls, self.max_elements)
-            request = await self.read_aside(scope, len(body), form.text(body), read)
+            request = await self.read_aside(scope, len(body), form.text(body), read, deadline)
             del read
             self.still_there(scope)
         hold(scope, request, len(body), views=not form.text_bytes, as_text=wanted.text_bytes > 0)
@@ -118,15 +118,20 @@ class Computing:
         scope.setdefault("gradwire.received", len(body) if length is None else length)
         return body
 
-    async def read_aside(self, scope: Scope, size: int, text: Buffer, read: Callable[[], T]) -> T:
+    async def read_aside(
+        self, scope: Scope, size: int, text: Buffer, read: Callable[[], T], deadline: float | None = None
+    ) -> T:
         """Run beside the event loop what reads a body of that size and with that JSON in it.
 
         Large ones take turns: they would only wait for each other's lock, with all that they have made so far. Raises
         `InvalidRequest` where the text holds more than any request may, `HTTPProblem` 503 and 413 where there is no
-        memory for reading it.
+        memory for reading it, `DeadlinePassed` where its time is over before it is read.
         """
         async with self._turns if size >= LARGE else nullcontext():
             found = await aside(bounded, text, self.max_elements)
+            if deadline is not None and time.perf_counter() >= deadline:
+                self.engine.tally.dropped[DEADLINE] += 1
+                raise DeadlinePassed
             tensors = min((size - len(text)) * WIDENED, self.max_elements * WIDEST)
             scope[SCOPE_KEY].need(size + found.bytes + tensors)
             return await aside(read)

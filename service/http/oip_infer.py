@@ -59,7 +59,7 @@ class Infer:
         answer_form(headers.get(b"accept"), JSON, ANSWERS)
         coding = choose_readable(headers.get(b"accept-encoding"))
         json_bytes = json_size(headers.get(b"inference-header-content-length"))
-        computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
+        asked = computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
         body = await computing.body(scope, receive, headers)
 
         began = time.perf_counter()
@@ -68,7 +68,7 @@ class Infer:
         if len(body) < computing.offload:
             call = read()
         else:
-            call = await computing.read_aside(scope, len(body), text, read)
+            call = await computing.read_aside(scope, len(body), text, read, asked)
             computing.still_there(scope)
         as_text = not all(one.binary for one in call.outputs) if call.outputs else not call.binary
         hold(scope, call.request, len(body), views=json_bytes is not None, as_text=as_text)

@@ -108,7 +108,7 @@ def _unanswered(error: BaseException) -> tuple[int, str] | None:
 
 def _plain(error: HTTPException, headers: Mapping[str, str], instance: str) -> str:
     if error.status_code == 404 and error.detail == "Not Found":
-        return f"there is nothing at {instance}"
+        return f"there is nothing at {instance}; /docs shows what there is"
     if error.status_code == 405:
         return f"the method is not served here; these are: {headers.get('allow', 'none')}"
     return str(error.detail)

@@ -130,8 +130,8 @@ def stats(whole: Whole, state: State) -> Stats:
             **{step: _spread(over_all, "gradwire_step_duration_seconds", step) for step in STEPS},
         },
         batches=Batches(
-            requests=_spread(over_all, "gradwire_batch_requests"),
-            elements=_spread(over_all, "gradwire_batch_elements"),
+            requests=_spread(over_all, "gradwire_batch_requests", whole=True),
+            elements=_spread(over_all, "gradwire_batch_elements", whole=True),
             seconds=_spread(over_all, "gradwire_batch_duration_seconds"),
         ),
         now=Queue(
@@ -179,7 +179,7 @@ def _by(snapshot: Snapshot, label: int) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _spread(snapshot: Snapshot, family: str, first: str | None = None) -> Distribution:
+def _spread(snapshot: Snapshot, family: str, first: str | None = None, *, whole: bool = False) -> Distribution:
     """A histogram's spread, over all its series or those whose first label has that value."""
     series = snapshot.histograms.get(family, {})
     chosen = [told for key, told in series.items() if first is None or key.split(SEPARATOR)[0] == first]
@@ -187,5 +187,5 @@ def _spread(snapshot: Snapshot, family: str, first: str | None = None) -> Distri
         return Distribution(count=0, mean=None, p50=None, p90=None, p99=None)
     *counts, total = [sum(column) for column in zip(*chosen, strict=True)]
     count = int(sum(counts))
-    p50, p90, p99 = [quantile(share, snapshot.bounds[family], counts) for share in QUANTILES]
+    p50, p90, p99 = [quantile(share, snapshot.bounds[family], counts, whole=whole) for share in QUANTILES]
     return Distribution(count=count, mean=total / count if count else None, p50=p50, p90=p90, p99=p99)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.faults import faults_of
+from schemas.faults import Suggestions, faults_of
 from schemas.losses import ALIASES, ANY_LOSS, LOSSES, resolve
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
@@ -32,7 +32,7 @@ def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Re
         error.loss = None if known is None else known.name
         raise
     except ValidationError as error:
-        raise InvalidRequest(_faults(error, members)) from None
+        raise InvalidRequest(_faults(error, members, reading.suggestions or Suggestions())) from None
 
 
 def place(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault]) -> None:
@@ -63,18 +63,14 @@ def place(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault
         entries[at][member] = tensor
 
 
-def _faults(error: ValidationError, members: dict[str, Any]) -> list[Fault]:
+def _faults(error: ValidationError, members: dict[str, Any], suggestions: Suggestions) -> list[Fault]:
     """What the union itself finds wrong: the loss's name."""
     kinds = {item["type"] for item in error.errors(include_url=False)}
     if "union_tag_not_found" in kinds:
         return [Fault("/loss", "required: the loss's name")]
     if "union_tag_invalid" in kinds:
-        known = ", ".join(LOSSES)
-        return [
-            Fault(
-                "/loss",
-                f"there is no loss {members['loss'][:80]!r}; there are {known}, and the torch.nn names "
-                f"of the same ({', '.join(list(ALIASES)[:2])}, ...)",
-            )
-        ]
+        asked = members["loss"][:80]
+        meant = suggestions.like(asked, (*LOSSES, *ALIASES)) or ";"
+        names = f"{', '.join(LOSSES)}, and the torch.nn names of the same ({', '.join(list(ALIASES)[:2])}, ...)"
+        return [Fault("/loss", f"there is no loss {asked!r}{meant} there are {names}")]
     return faults_of(error)

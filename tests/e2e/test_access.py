@@ -16,6 +16,7 @@ from tests.serving import RunningServer, serving
 
 BODY = b'{"loss": "mse_loss", "input": [3.0], "target": [1.0]}'
 TEAM, NEXT = key("team-a"), key("team-b")
+OFF = key("off", disabled=True)
 
 
 def post(server: RunningServer, headers: dict[str, str]) -> httpx.Response:
@@ -35,8 +36,10 @@ def test_workers_share_a_quota() -> None:
 
 
 def test_the_log_names_callers_and_holds_no_key() -> None:
-    with serving(GRADWIRE_API_KEYS=TEAM.record, GRADWIRE_LOG_FORMAT="json", GRADWIRE_LOG_LEVEL="debug") as server:
+    keys = TEAM.record + OFF.record
+    with serving(GRADWIRE_API_KEYS=keys, GRADWIRE_LOG_FORMAT="json", GRADWIRE_LOG_LEVEL="debug") as server:
         for name, headers in [
+            ("off", OFF.header),
             ("good", TEAM.header),
             ("none", {}),
             ("wrong", NEXT.header),
@@ -46,10 +49,11 @@ def test_the_log_names_callers_and_holds_no_key() -> None:
     entries = {entry["request_id"]: entry for entry in map(json.loads, server.lines) if "request_id" in entry}
     assert entries["good"]["caller"] == "team-a"
     assert entries["good"]["status"] == 200
+    assert (entries["off"]["status"], entries["off"]["caller"]) == (401, "off")
     for name in ("none", "wrong", "cut"):
         assert entries[name]["status"] == 401
         assert "caller" not in entries[name]
-    secrets = [held.token[16:40] for held in (TEAM, NEXT)]
+    secrets = [held.token[16:40] for held in (TEAM, NEXT, OFF)]
     assert not [line for line in server.lines if any(secret in line for secret in secrets)]
 
 

@@ -72,6 +72,20 @@ def test_a_refusal_waits_for_the_answers_before_it(server: RunningServer, name: 
         refused(caller, status)
 
 
+def test_a_refusal_has_its_line_in_the_log(server: RunningServer) -> None:
+    with Caller(server) as caller:
+        caller.send(b"GET /unheard HTTP/1.1\r\nHost: x\r\nX-Request-ID: too-much\r\nX-Large: " + b"a" * 70_000)
+        status, headers, body = caller.answer()
+        assert (status, headers["x-request-id"]) == (431, "too-much")
+    told = f'"path":"/unheard","status":431,"milliseconds":0.0,"received_bytes":0,"sent_bytes":{len(body)}'
+    server.logged(told)
+    server.logged('"request_id":"too-much"')
+    with Caller(server) as caller:
+        caller.send(b"no HTTP\r\n\r\n")
+        own = caller.answer()[1]["x-request-id"]
+    server.logged(f'"request_id":"{own}"')
+
+
 def test_reasons_are_those_of_rfc_9110(server: RunningServer) -> None:
     lines = {
         HEAD + b"Content-Length: %d\r\n\r\n" % (1 << 40): b"HTTP/1.1 413 Content Too Large\r\n",

@@ -80,6 +80,13 @@ def test_a_head_that_drips_is_answered_408(short: RunningServer) -> None:
             assert "head" in refused(caller, 408)["detail"]
 
 
+def test_the_log_tells_what_came_of_a_body_and_what_was_answered(short: RunningServer) -> None:
+    with Caller(short) as caller:
+        caller.send(HEAD + b"X-Request-ID: half\r\nContent-Length: 100\r\n\r\n{ ")
+        size = len(caller.answer()[2])
+    short.logged(f"in=2 out={size} request_id=half")
+
+
 @pytest.mark.parametrize(
     ("path", "sent"),
     [

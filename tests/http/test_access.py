@@ -64,6 +64,15 @@ def refusal(client: InProcess, status: int, *fields: tuple[str, bytes]) -> tuple
     return problem_of(response, status)["detail"], response.headers["www-authenticate"]
 
 
+def test_refusals_are_counted_by_route() -> None:
+    with InProcess(settings(api_keys=ALL)) as made:
+        assert ask(made, "/v1/losses", None).status_code == 401
+        assert ask(made, "/v1/limits", SCRAPER).status_code == 403
+        text = ask(made, "/metrics", SCRAPER).text
+    assert 'gradwire_requests_total{loss="none",method="GET",route="/v1/losses",status="401"} 1.0' in text
+    assert 'gradwire_requests_total{loss="none",method="GET",route="/v1/limits",status="403"} 1.0' in text
+
+
 @pytest.mark.parametrize("path", COMPUTING)
 def test_what_computes_needs_the_scope_compute(keyed: InProcess, path: str) -> None:
     assert ask(keyed, path, COMPUTER).status_code == 200

@@ -49,6 +49,21 @@ def post(made: InProcess, kind: str, timeout: str, **members: Any) -> httpx.Resp
     return made.post(json.dumps(body | members).encode(), path, x_request_timeout_ms=timeout)
 
 
+def test_a_large_body_that_is_late_is_not_read(
+    server: tuple[InProcess, Faulty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, engine = server
+    numbers = [0.5] * 1_000_000
+    body = json.dumps({"loss": "mse_loss", "input": numbers, "target": numbers}).encode()
+    assert made.post(body).status_code == 200
+    engine.sizes.clear()
+    monkeypatch.setattr("service.wire.large_json.read", None)  # who reads it fails
+    before = made.app.state.engine.tally.dropped["deadline"]
+    problem_of(made.post(body, x_request_timeout_ms="1"), 504)
+    assert made.app.state.engine.tally.dropped["deadline"] == before + 1
+    assert engine.sizes == []
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "", "ten", "1" * 30, "1, 2", "+5", "\N{SUPERSCRIPT TWO}"])
 @pytest.mark.parametrize("kind", CALLS)
 def test_a_malformed_timeout_is_400(client: InProcess, kind: str, value: str) -> None:

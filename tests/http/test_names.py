@@ -76,3 +76,14 @@ def test_an_entry_tells_all_that_a_caller_needs(client: InProcess, name: str) ->
     given = {tensor["name"] for tensor in entry["tensors"] if tensor["required"]}
     assert given <= entry["example"].keys()
     assert "reduction" in entry["options"]
+
+
+@pytest.mark.parametrize(("asked", "meant"), [("cros_entropy", "cross_entropy"), ("MSELos", "MSELoss")])
+def test_an_unknown_loss_is_told_which_it_may_have_meant(client: InProcess, asked: str, meant: str) -> None:
+    (detail,) = client.faults(None, loss=asked, input=[1.0]).values()
+    assert detail.startswith(f"there is no loss '{asked}'; did you mean {meant}? there are nll_loss, ")
+
+
+def test_a_name_like_no_loss_is_told_which_there_are(client: InProcess) -> None:
+    (detail,) = client.faults(None, loss="#", input=[1.0]).values()
+    assert detail.startswith("there is no loss '#'; there are nll_loss, ")

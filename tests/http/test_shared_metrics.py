@@ -117,3 +117,10 @@ def test_a_file_that_was_cut_harms_nothing(tmp_path: Path) -> None:
 def test_quantiles_are_those_of_prometheus(share: float, counts: list[float], expected: float | None) -> None:
     """The third bound is passed by what lies above: Prometheus answers the last bound for it."""
     assert quantile(share, (1.0, 3.0), counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "counts", "expected"), [(0.5, [9, 0, 0], 1.0), (0.99, [9, 0, 0], 1.0), (0.75, [2, 2, 0], 2.5)]
+)
+def test_quantiles_of_whole_numbers_start_at_one(share: float, counts: list[float], expected: float) -> None:
+    assert quantile(share, (1.0, 3.0), counts, whole=True) == expected

@@ -172,4 +172,4 @@ def test_an_accept_that_allows_neither_form_is_not_acceptable(client: InProcess,
 def test_errors_elsewhere_bear_no_error_member(client: InProcess) -> None:
     assert "error" not in client.get("/v1/nothing").json()
     assert "error" not in client.get("/v2x").json()
-    assert client.get("/v2/nothing").json()["error"] == "there is nothing at /v2/nothing"
+    assert client.get("/v2/nothing").json()["error"] == "there is nothing at /v2/nothing; /docs shows what there is"

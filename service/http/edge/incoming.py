@@ -17,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.access_log import AccessLog
 from service.http.edge.connection import SCOPE_KEY, Connection
 from service.http.edge.heads import Head, rooted
 from service.http.edge.outgoing import Flow, Outgoing
@@ -73,6 +74,7 @@ class Incoming(HttpToolsProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._sweep: Sweep = config.loaded_app.state.sweep
+        self._access_log: AccessLog | None = config.loaded_app.state.access_log
         self._small = min(SMALL_BYTES, self._sweep.max_head)
 
     def refuse(self, refusal: Refusal, *, linger: bool = True) -> None:

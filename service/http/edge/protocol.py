@@ -21,7 +21,8 @@ from service.http.edge.lingering import Lingering
 from service.http.edge.outgoing import Flow, Outgoing
 from service.http.edge.pace import BODY, BYTES, END, HEAD, NOTHING, Pace
 from service.http.edge.refusals import Refusal, body_late, head_late, refused, too_many_connections
-from service.http.problems import TITLES
+from service.http.problems import TITLES, reference
+from service.http.request_ids import request_id
 
 STATUS_LINE.update({status: b"HTTP/1.1 %d %s\r\n" % (status, title.encode()) for status, title in TITLES.items()})
 
@@ -128,29 +129,49 @@ class Protocol(Incoming):
         self._ended = True
         refused[refusal.reason] += 1
         cycle, serving = self.cycle, self._serving
+        scope: dict[str, Any] = self.scope or {}  # type: ignore[assignment] # to which the application adds
         path = self.url.partition(b"?")[0] if self.messages and len(self.url) <= MAX_TARGET_BYTES else b""
-        answer = refusal.answer(self.scope or {}, path or b"/", self.server_state.default_headers)
+        own = scope.get("gradwire.id") or request_id(scope.get("headers", ()))
+        answer, size = refusal.answer(reference(path or b"/"), own, self.server_state.default_headers)
         if self._in_body and cycle is serving:
             started = serving.response_started
-            self._take_from_application(serving, refusal)
+            self._take_from_application(serving, refusal, size)
             if not started:
                 self.transport.write(answer)
-        elif serving is not None and not serving.response_complete:
+            self._after_refusal(linger)
+            return
+        self._note(refusal, scope.get("method", "-"), reference(path or b"/"), own, size)
+        if serving is not None and not serving.response_complete:
             if self._in_body:
                 self.pipeline.popleft()
             self._refusal = answer
             self.flow.hold()
-            return
         else:
             self.transport.write(answer)
+            self._after_refusal(linger)
+
+    def _note(self, refusal: Refusal, method: str, path: str, own: bytes, size: int) -> None:
+        """A line in the access log for what the application never saw."""
+        if self._access_log is not None:
+            told = {
+                "path": path,
+                "gradwire.id": own,
+                "gradwire.received": self._body_bytes if self._in_body else 0,
+                "gradwire.sent": size,
+            }
+            self._access_log.write(told, method, refusal.problem.status, 0.0)
+
+    def _after_refusal(self, linger: bool) -> None:
         if linger:
             self._linger()
         else:
             self.transport.close()
 
-    def _take_from_application(self, cycle: Any, refusal: Refusal) -> None:
+    def _take_from_application(self, cycle: Any, refusal: Refusal, size: int) -> None:
         """Its body will not come: to the application, the caller has gone."""
         cycle.scope["gradwire.refused"] = refusal.problem.status
+        cycle.scope["gradwire.sent"] = size
+        cycle.scope["gradwire.received"] = self.received()
         _leave(cycle)
         if self.in_charge is not None:
             self.in_charge.fail()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.http.problems import HTTPProblem, reference, render
-from service.http.request_ids import request_id
+from service.http.problems import HTTPProblem, render
 from service.http.security_headers import ALL, lines
 
 refused: Final[Counter[str]] = Counter()
@@ -44,26 +43,20 @@ class Refusal(Exception):
         self.reason = reason
         self.problem = HTTPProblem(status, detail, headers)
 
-    def answer(self, scope: Any, path: bytes, common: list[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, to the request with this scope and path, as far as its head was read.
+    def answer(self, path: str, own: bytes, common: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
+        """The whole answer to the request with this path and id, and the bytes of its body.
 
         `common`: what the server puts into every head, such as the date.
         """
-        status, headers, body = render(self.problem, reference(path))
+        status, headers, body = render(self.problem, path)
         fields = {
             **headers,
             "content-length": str(len(body)),
             "connection": "close",
-            "x-request-id": _request_id(scope).decode(),
+            "x-request-id": own.decode(),
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return b"".join((STATUS_LINE[status], lines(common), head.encode("latin-1"), _FIXED, body))
-
-
-def _request_id(scope: Any) -> bytes:
-    """The id that the application gave it, else the caller's own, else a new one."""
-    found: bytes | None = scope.get("gradwire.id")
-    return request_id(scope.get("headers", ())) if found is None else found
+        return b"".join((STATUS_LINE[status], lines(common), head.encode("latin-1"), _FIXED, body)), len(body)
 
 
 def misread(error: httptools.HttpParserError) -> Refusal:
