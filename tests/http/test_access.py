@@ -156,6 +156,7 @@ def test_another_scheme_is_told_the_right_one(keyed: InProcess, given: bytes) ->
         b"x" * 8192,
         b"gw_" + b"0" * 8189,
     ],
+    ids=range(12),
 )
 def test_what_is_no_key_is_invalid(keyed: InProcess, token: bytes) -> None:
     detail, challenge = refusal(keyed, 401, ("authorization", b"Bearer " + token))
