@@ -24,7 +24,7 @@ from service.compute import Device, Result, Work, compute, open_device
 from service.engine.base import DeadlinePassed, EngineStopped, Load, Outcome, WorkerFailed
 from service.engine.deadlines import Deadlines
 from service.engine.drain_rate import DrainRate
-from service.engine.entry import Entry, Finished
+from service.engine.entry import Entry, wake
 from service.engine.fair_queue import FairQueue
 from service.engine.isolation import Progress, answer
 from service.engine.tally import CALLER_GONE, DEADLINE, Tally
@@ -225,25 +225,15 @@ class BatchingEngine:
         except Exception as error:  # a fault of this file's own: nobody is to wait for ever
             log.exception("a turn on the event loop failed")
             progress.finished += [(entry.future, error) for entry in taken]
-        self._count(progress)
-        _wake(progress.finished)
+        progress.count(self.tally)
+        wake(progress.finished)
 
     def _deliver(self, progress: Progress) -> None:
         """What the worker hands over."""
         for _, elements, seconds in progress.batches:
             self._rate.measured(elements, seconds)
-        self._count(progress)
-        _wake(progress.finished)
-
-    def _count(self, progress: Progress) -> None:
-        tally = self.tally
-        for requests, elements, seconds in progress.batches:
-            tally.computed(requests, elements, seconds)
-        if progress.gone or progress.late:
-            tally.dropped[CALLER_GONE] += progress.gone
-            tally.dropped[DEADLINE] += progress.late
-        tally.oom_splits += progress.splits
-        tally.retries += progress.retries
+        progress.count(self.tally)
+        wake(progress.finished)
 
 
 def _groups(taken: list[Entry]) -> list[list[Entry]]:
@@ -255,14 +245,3 @@ def _groups(taken: list[Entry]) -> list[list[Entry]]:
         key = entry.request.checked.key
         groups.setdefault(id(entry) if key is None else key, []).append(entry)
     return list(groups.values())
-
-
-def _wake(finished: Finished) -> None:
-    """Wake the callers that are still there."""
-    for future, outcome in finished:
-        if future.done():
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

@@ -17,9 +17,9 @@ from service.compute import Device, Result, Work, compute, open_device
 from service.engine.base import DeadlinePassed, EngineStopped, Load, Outcome, WorkerFailed
 from service.engine.deadlines import Deadlines
 from service.engine.drain_rate import DrainRate
-from service.engine.entry import Entry
+from service.engine.entry import Entry, wake
 from service.engine.isolation import DeviceLost, Progress, answer
-from service.engine.tally import CALLER_GONE, DEADLINE, Tally
+from service.engine.tally import Tally
 
 log = logging.getLogger("gradwire.engine")
 
@@ -111,18 +111,10 @@ class DirectEngine:
             future.set_exception(DeadlinePassed())
 
     def _deliver(self, progress: Progress) -> None:
-        for requests, elements, seconds in progress.batches:
+        for _, elements, seconds in progress.batches:
             self._rate.measured(elements, seconds)
-            self.tally.computed(requests, elements, seconds)
-        self.tally.dropped[CALLER_GONE] += progress.gone
-        self.tally.dropped[DEADLINE] += progress.late
-        for future, outcome in progress.finished:
-            if future.done():
-                continue
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        progress.count(self.tally)
+        wake(progress.finished)
 
     def _lose(self, reason: str) -> None:
         if not self._reason:

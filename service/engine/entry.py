@@ -24,3 +24,14 @@ class Entry(NamedTuple):
 
 
 Finished = list[tuple[asyncio.Future[Any], Outcome[Any] | BaseException]]
+
+
+def wake(finished: Finished) -> None:
+    """Hand the outcomes to the callers that are still there; on the event loop."""
+    for future, outcome in finished:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -11,6 +11,7 @@ from service.compute import Device, Result, Work
 from service.engine.base import DeadlinePassed, Outcome, TooLargeForDevice
 from service.engine.entry import Entry, Finished
 from service.engine.faults import Fault, fault_of
+from service.engine.tally import CALLER_GONE, DEADLINE, Tally
 
 log = logging.getLogger("gradwire.engine")
 
@@ -31,6 +32,16 @@ class Progress:
     late: int = 0
     splits: int = 0
     retries: int = 0
+
+    def count(self, tally: Tally) -> None:
+        """Add it to what the engine counts; on the event loop."""
+        for requests, elements, seconds in self.batches:
+            tally.computed(requests, elements, seconds)
+        if self.gone or self.late:
+            tally.dropped[CALLER_GONE] += self.gone
+            tally.dropped[DEADLINE] += self.late
+        tally.oom_splits += self.splits
+        tally.retries += self.retries
 
 
 def answer(group: Sequence[Entry], compute: Compute, device: Device, progress: Progress) -> None:

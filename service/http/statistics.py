@@ -6,15 +6,13 @@ Counters, sums and histograms alone, in a fixed number: what one request costs i
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
 from schemas.losses import LOSSES
 from service.engine.base import Outcome
-from service.engine.tally import Histogram
-from service.http.metrics.families import SECONDS
+from service.engine.tally import SECONDS, Histogram
 from service.http.metrics.snapshot import Snapshot
 
 STEPS: Final = ("decode", "queue", "compute", "encode")
@@ -102,20 +100,12 @@ class Counters:
         """Count so many requests that were answered alike: seconds of the steps of each, and of all of them."""
         counts = self._of[loss]
         counts.last = time.time()
-        if requests == 1:
-            counts.batches += 1 / outcome.batch
-            counts.seconds += seconds
-            counts.decoding.observe(decoding)
-            counts.queued.observe(outcome.queued)
-            counts.computed.observe(outcome.computed)
-            counts.encoding.observe(encoding)
-            return
         counts.batches += requests / max(outcome.batch, requests)
         counts.seconds += seconds * requests
-        taken = (decoding, outcome.queued, outcome.computed, encoding)
-        for histogram, value in zip(counts.steps, taken, strict=True):
-            histogram.counts[bisect_left(SECONDS, value)] += requests
-            histogram.sum += value * requests
+        counts.decoding.observe(decoding, requests)
+        counts.queued.observe(outcome.queued, requests)
+        counts.computed.observe(outcome.computed, requests)
+        counts.encoding.observe(encoding, requests)
 
     def failed(self, loss: str, seconds: float) -> None:
         """Count a request that was not."""

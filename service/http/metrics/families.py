@@ -8,13 +8,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-SECONDS: Final = (
-    *(0.00005, 0.0001, 0.00025, 0.0005),
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
-)
-"""Upper bounds of the histograms of requests and steps: a tiny loss takes 50 microseconds, large bodies seconds."""
-
 Kind = Literal["counter", "gauge", "histogram"]
 
 

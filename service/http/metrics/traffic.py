@@ -11,8 +11,7 @@ from typing import Final
 from starlette.types import Scope
 
 from schemas.losses import LOSSES
-from service.engine.tally import Histogram
-from service.http.metrics.families import SECONDS
+from service.engine.tally import SECONDS, Histogram
 from service.http.metrics.snapshot import Snapshot
 
 OTHER: Final = "other"
