@@ -18,6 +18,7 @@ from service.http.access import charge
 from service.http.body import combined
 from service.http.compute import Computing, hold, send_parts, timed
 from service.http.content_encoding import Coding, choose
+from service.http.deadline import HEADER
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
@@ -60,6 +61,8 @@ class Infer:
         coding = choose_readable(headers.get(b"accept-encoding"))
         json_bytes = json_size(headers.get(b"inference-header-content-length"))
         asked = computing.timeouts.deadline(scope, headers)  # a malformed header is refused before the body is read
+        if HEADER not in headers:
+            asked = None  # the server's own measure may give way to the body's
         body = await computing.body(scope, receive, headers)
 
         began = time.perf_counter()

@@ -64,6 +64,17 @@ def test_a_large_body_that_is_late_is_not_read(
     assert engine.sizes == []
 
 
+def test_a_timeout_in_a_large_inference_request_counts_instead_of_the_servers_own() -> None:
+    numbers = [0.5] * 200_000
+    told = [{"name": name, "shape": [200_000], "datatype": "FP32", "data": numbers} for name in ("input", "target")]
+    body = {"inputs": told, "parameters": {"timeout": 60_000_000}}
+    with InProcess(QUIET.model_copy(update={"default_timeout_ms": 1})) as made:
+        path = "/v2/models/mse_loss/infer"
+        assert made.post(json.dumps(body).encode(), path).status_code == 200
+        assert made.post(json.dumps({"inputs": told}).encode(), path).status_code == 504
+        assert made.post(json.dumps(body).encode(), path, x_request_timeout_ms="1").status_code == 504
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "", "ten", "1" * 30, "1, 2", "+5", "\N{SUPERSCRIPT TWO}"])
 @pytest.mark.parametrize("kind", CALLS)
 def test_a_malformed_timeout_is_400(client: InProcess, kind: str, value: str) -> None:
