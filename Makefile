@@ -10,7 +10,7 @@ TORCH ?= 2.13.0
 IMAGE ?= gradwire:latest
 # The command that shows a package to be there, and the package. In the tests, Node and Java run the README's examples and
 # the clients that are generated from the OpenAPI document.
-SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl node=nodejs tsc=node-typescript javac=default-jdk-headless
+SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl openssl=openssl node=nodejs tsc=node-typescript javac=default-jdk-headless
 
 # The second holds for the build backend: older pips read the first there too.
 export PIP_CONSTRAINT := $(CONSTRAINTS)

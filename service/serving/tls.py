@@ -70,8 +70,15 @@ class Renewal:
             log.info("the certificate was read again")
 
     def _times(self) -> list[int]:
-        paths = filter(None, (self._settings.tls_cert_file, self._settings.tls_key_file))
-        return [Path(path).stat().st_mtime_ns if Path(path).exists() else 0 for path in paths]
+        return [_time(path) for path in (self._settings.tls_cert_file, self._settings.tls_key_file) if path]
+
+
+def _time(path: str) -> int:
+    """When a file was changed, in nanoseconds; 0 where it is away, as for a moment when it is renewed."""
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _reason(error: OSError) -> str:

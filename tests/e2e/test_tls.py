@@ -15,13 +15,12 @@ from safetensors.numpy import load, save
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.serving.tls import tls_context
+from service.serving.tls import Renewal, tls_context
 from service.settings import Settings
 from tests.e2e.edge import closed, refused
 from tests.e2e.test_wire import BODY, Caller
+from tests.needs import needs
 from tests.serving import RunningServer, serving
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
 
 NAMED = ("-subj", "/CN=gradwire test", "-addext", "subjectAltName=IP:127.0.0.1")
 PASSWORD = "a password of a test"
@@ -40,6 +39,7 @@ def certificate(folder: Path, name: str, *options: str) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates of a server, of a caller, and of another server; `server.key` is encrypted."""
+    needs("openssl")
     made = tmp_path_factory.mktemp("tls")
     certificate(made, "server", "-passout", f"pass:{PASSWORD}")
     certificate(made, "caller")
@@ -102,6 +102,19 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_left(folder: Path, t
         running.logged("the certificate was read again")
         second = trusting(folder, known=False, server="other")
         assert httpx.get(f"{running.url}/livez", verify=second, timeout=60).status_code == 200
+
+
+def test_a_certificate_that_is_away_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    needs("openssl")
+    cert, key = certificate(tmp_path, "brief")
+    settings = Settings(device="cpu", tls_cert_file=cert, tls_key_file=key)
+    context = tls_context(settings)
+    assert context is not None
+    renewal = Renewal(context, settings)
+    Path(cert).unlink()
+    renewal.look()  # the one before is used on
+    certificate(tmp_path, "brief")
+    renewal.look()
 
 
 def test_who_says_nothing_or_too_much_is_sent_away_over_tls_too(folder: Path) -> None:
