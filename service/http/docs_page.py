@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Final
 
 from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from service.http.problems import HTTPProblem
 from service.http.security_headers import PAGE
 
 router = APIRouter(include_in_schema=False)
@@ -72,6 +72,6 @@ async def docs_asset(name: str) -> Response:
     if name == "start.js":
         return Response(START, media_type=ASSETS["swagger-ui-bundle.js"])
     if name not in ASSETS:
-        raise HTTPProblem(404, f"there is nothing at /docs/{name}")
+        raise HTTPException(404)
     content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
     return Response(content, media_type=ASSETS[name], headers={"cache-control": "public, max-age=86400"})

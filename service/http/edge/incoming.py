@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import abstractmethod
 from typing import Any, ClassVar, Final
 
 import httptools
@@ -77,9 +78,9 @@ class Incoming(HttpToolsProtocol):
         self._access_log: AccessLog | None = config.loaded_app.state.access_log
         self._small = min(SMALL_BYTES, self._sweep.max_head)
 
+    @abstractmethod
     def refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
         """Answer with a problem when it is this request's turn, and end the connection."""
-        raise NotImplementedError
 
     # Bytes.
 
