@@ -48,11 +48,13 @@ class Readiness:
         return await asyncio.shield(self._probe)  # who asked may go away; others wait for the same probe
 
     async def _ask(self) -> str | None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                right = await probe(self._engine)
-            fault = None if right else "the probe computation failed"
-        except TimeoutError:
+        # Not a timeout around it: where this loop stood still meanwhile, the timeout is over and the answer is there.
+        asked = asyncio.ensure_future(probe(self._engine))
+        await asyncio.wait([asked], timeout=self._seconds)
+        if asked.done():
+            fault = None if asked.result() else "the probe computation failed"
+        else:
+            asked.cancel()
             fault = "the probe computation did not come back in time"
         self._probe, self._fault = None, fault
         self._believed_until = time.perf_counter() + self._pace * (1.0 if fault is None else FAILED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,21 @@ def test_a_probe_is_shared_and_believed_for_a_while() -> None:
         assert engine.sizes == [1]
         await engine.stop()
         assert await readiness.fault() == "the probe computation failed"
+
+    asyncio.run(run())
+
+
+def test_a_probe_that_was_answered_while_the_loop_stood_still_is_right() -> None:
+    async def run() -> None:
+        engine = Faulty(lambda _: None)
+        await engine.start()
+        readiness = Readiness(engine, 0.2, pace=0.0)
+        assert await readiness.fault() is None  # the first one loads what the next ones need
+        asking = asyncio.ensure_future(readiness.fault())
+        await asyncio.sleep(0.01)  # by now the probe is asked for
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is to stand still
+        assert await asking is None
+        await engine.stop()
 
     asyncio.run(run())
 
