@@ -148,19 +148,7 @@ def _checked(
     stacked = replace(like, tensors={}, warnings=[], cotangent=None, ignored=0)
     ignored = np.zeros(size, np.int64)
     for name, (given, _) in columns.items():
-        spec = first.tensor_fields[name]
-        if spec.kind == "floating" or (spec.kind == "index" and layout.probabilities):
-            array = cast_floating(given, FLOATING[like.dtype])
-            values.check_domain(spec.domain, name, array, faults, stacked.warnings)
-        elif given.dtype.kind not in "iu":
-            raise Unlike
-        else:
-            array = given.astype(np.int64, copy=False)
-            if spec.kind == "index" and layout.classes is not None:
-                ignore = first.__dict__.get("ignore_index")
-                if values.check_indices(name, array, layout.classes, ignore, faults):
-                    ignored += (array == ignore).reshape(size, -1).sum(axis=1)
-        stacked.tensors[name] = array
+        stacked.tensors[name] = _typed(first, name, given, stacked, ignored, faults)
     if not faults:
         first.check(stacked, faults)
     if faults or stacked.warnings:
@@ -170,6 +158,35 @@ def _checked(
         if not (rows == rows[0]).all():
             raise Unlike
     return stacked.tensors, ignored
+
+
+def _typed(
+    first: LossRequest,
+    name: str,
+    given: NDArray[Any],
+    stacked: Checked,
+    ignored: NDArray[np.int64],
+    faults: list[Fault],
+) -> NDArray[Any]:
+    """One tensor of all requests in its final type; what it ignores is added to `ignored`. Raises `Unlike`."""
+    spec, layout, size = first.tensor_fields[name], stacked.layout, len(ignored)
+    if spec.kind == "floating" or (spec.kind == "index" and layout.probabilities):
+        array = cast_floating(given, FLOATING[stacked.dtype])
+        values.check_domain(spec.domain, name, array, faults, stacked.warnings)
+        return array
+    if given.dtype.kind not in ("iub" if spec.kind == "mask" else "iu"):
+        raise Unlike
+    if spec.kind == "mask":
+        mask = values.to_mask(name, given, faults)
+        if spec.dims == first.unreduced:
+            ignored += (~mask).reshape(size, -1).sum(axis=1)
+        return mask
+    array = given.astype(np.int64, copy=False)
+    if spec.kind == "index" and layout.classes is not None:
+        ignore = first.__dict__.get("ignore_index")
+        if values.check_indices(name, array, layout.classes, ignore, faults):
+            ignored += (array == ignore).reshape(size, -1).sum(axis=1)
+    return array
 
 
 def _divisors(first: LossRequest, count: NDArray[np.int64]) -> NDArray[np.int64]:

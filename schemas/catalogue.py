@@ -16,8 +16,9 @@ class CatalogueTensor(BaseModel):
 
     name: str = Field(description="Its member in a request.")
     dims: str = Field(description="Its shape in every form of the loss: `C | N C *D`.", examples=["C | N C *D"])
-    kind: Literal["floating", "index", "integer"] = Field(
-        description="floating; index: class indices (or, where its dims say so, probabilities); integer: whole numbers."
+    kind: Literal["floating", "index", "integer", "mask"] = Field(
+        description="floating; index: class indices (or, where its dims say so, probabilities); integer: whole "
+        "numbers; mask: booleans, or 0 and 1."
     )
     values: str = Field(description="What its values may be.")
     required: bool = Field(description="Whether a request must have it.")
@@ -48,7 +49,7 @@ class CatalogueEntry(BaseModel):
         description="How requests are computed together: flattened (elements), along their rows, or never (alone). "
         "Answers are the same either way."
     )
-    notes: list[str] = Field(description="Where it hurts, and where Gradwire differs from PyTorch.")
+    notes: list[str] = Field(description="Where it hurts, and where Gradwire differs from its source.")
     source: str = Field(description="Where its meaning is from.")
     example: dict[str, Any] = Field(description="A request that can be sent as it is.")
 

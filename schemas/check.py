@@ -14,7 +14,7 @@ from schemas import values
 from schemas.dims import numel, show
 from schemas.dtype import FLOATING, LARGEST, NAMES, FloatingName, cast_floating, is_floating, widest
 from schemas.field import TensorField
-from schemas.layout import MAX_EMPTY, Layout, layout_of
+from schemas.layout import MAX_EMPTY, Layout
 from schemas.problem import TOO_LARGE, Fault, pointer
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
@@ -28,9 +28,10 @@ MEANS = ("mean", "batchmean")
 class Checked:
     """A request ready to compute: arrays of their final types, and all that was worked out on the way.
 
-    `tensors` by name, floating ones of type `dtype`, index and integer ones int64. `count` and `ignored`: contributing
-    and ignored elements of the unreduced loss. `divisor`: what `mean` divides by, where that is a count. `key`:
-    requests with an equal key may be stacked; `None` never is. `max_elements`: the limit that it was checked against.
+    `tensors` by name, floating ones of type `dtype`, index and integer ones int64, masks boolean. `count` and
+    `ignored`: contributing and ignored elements of the unreduced loss. `divisor`: what `mean` divides by, where that is
+    a count. `key`: requests with an equal key may be stacked; `None` never is. `max_elements`: the limit that it was
+    checked against.
     """
 
     tensors: dict[str, NDArray[Any]]
@@ -52,7 +53,7 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     given = request.arrays()
     if broken:
         given = {name: tensor for name, tensor in given.items() if name.split(".")[0] not in broken}
-    layout = layout_of(type(request), tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
+    layout = request.layout(tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
     faults.extend(layout.faults)
     cotangent = None if "cotangent" in broken else request.cotangent
     elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
@@ -112,9 +113,13 @@ def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Chec
             array = cast_floating(array, wanted)
             if spec.domain != "any":
                 values.check_domain(spec.domain, name, array, faults, checked.warnings)
-        elif array.dtype.kind not in "iu" and array.size:
+        elif array.dtype.kind not in ("iub" if spec.kind == "mask" else "iu") and array.size:
             faults.append(values.not_whole(name, tensor))
             continue
+        elif spec.kind == "mask":
+            array = values.to_mask(name, array, faults)
+            if spec.dims == request.unreduced and not layout.faulty(name):
+                checked.ignored += array.size - int(np.count_nonzero(array))
         else:
             array = array.astype(np.int64, copy=False)
             if spec.kind == "index" and layout.classes is not None and not layout.faulty(name):
@@ -171,7 +176,8 @@ def _not_differentiable(request: LossRequest, name: str, spec: TensorField, layo
     if spec.differentiable == "always" or (spec.differentiable == "with probabilities" and layout.probabilities):
         return None
     if spec.kind != "floating":
-        return f"{name} holds integers: there is no gradient in it"
+        held = "booleans" if spec.kind == "mask" else "integers"
+        return f"{name} holds {held}: there is no gradient in it"
     if spec.differentiable == "with probabilities":
         return f"PyTorch has no gradient in {name} when the targets are class indices"
     return f"PyTorch has no gradient of {request.name} in {name}"

@@ -28,7 +28,7 @@ class TensorField:
     """
 
     dims: str
-    kind: Literal["floating", "index", "integer"] = "floating"
+    kind: Literal["floating", "index", "integer", "mask"] = "floating"
     domain: Domain = "any"
     differentiable: Differentiable = "always"
     broadcast: bool = False
@@ -60,6 +60,8 @@ class TensorField:
                 words.append(f"or class probabilities of shape {shapes}")
         elif self.kind == "integer":
             words.append("any integer type")
+        elif self.kind == "mask":
+            words.append("booleans, or whole numbers 0 and 1")
         if self.domain in DOMAINS:
             words.append(f"values {DOMAINS[self.domain]}")
         return ", ".join(words) + "."
@@ -94,3 +96,8 @@ def Indices(dims: str, *, probabilities: str = "") -> TensorField:  # noqa: N802
 def Integers(dims: str) -> TensorField:  # noqa: N802
     """Whole numbers that are no class indices of the input's classes: lengths, padded labels."""
     return TensorField(dims, kind="integer", differentiable="never")
+
+
+def Mask(dims: str, *, broadcast: bool = False) -> TensorField:  # noqa: N802
+    """What takes part (1) and what does not (0). In the dims of the unreduced loss, its zeros are ignored elements."""
+    return TensorField(dims, kind="mask", differentiable="never", broadcast=broadcast)

@@ -98,11 +98,11 @@ class Layout:
 
 
 @lru_cache(maxsize=4096)
-def layout_of(cls: type[LossRequest], shapes: Shapes) -> Layout:
-    """The layout of these shapes: read-only once made, since requests share it."""
+def layout_of(cls: type[LossRequest], shapes: Shapes, unreduced: str) -> Layout:
+    """The layout of these shapes, with the dims of the unreduced loss: read-only once made, since requests share it."""
     layout = Layout(dict(shapes))
     layout.bind(cls.tensor_fields)
-    alternatives = forms(cls.unreduced)
+    alternatives = forms(unreduced)
     found = expected(alternatives[min(layout.form, len(alternatives) - 1)], layout.bound)
     layout.unreduced = found if found is not None else ()
     for name, spec in cls.tensor_fields.items():

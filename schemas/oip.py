@@ -225,8 +225,12 @@ def config(cls: type[LossRequest]) -> ModelConfig:
     )
 
 
+DATATYPES = {"floating": "FP32", "mask": "BOOL"}
+"""By a tensor's kind; whole numbers for all others."""
+
+
 def _datatype(cls: type[LossRequest], name: str) -> str:
-    return "FP32" if fields(cls)[name].kind == "floating" else "INT64"
+    return DATATYPES.get(fields(cls)[name].kind, "INT64")
 
 
 def _shape(cls: type[LossRequest], name: str) -> list[int]:

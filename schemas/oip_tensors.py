@@ -83,7 +83,7 @@ def outputs(cls: type[LossRequest]) -> tuple[str, ...]:
     gradients = [
         f"{GRADIENT}{name}"
         for name, spec in fields(cls).items()
-        if name != COTANGENT and spec.differentiable != "never" and spec.kind != "integer"
+        if name != COTANGENT and spec.differentiable != "never"
     ]
     return ("loss", *gradients, *cls.extra_answers)
 

@@ -31,7 +31,7 @@ from schemas.dims import Shape, broadcasts
 from schemas.dtype import FloatingName
 from schemas.faults import faults_of
 from schemas.field import TensorField
-from schemas.layout import Layout
+from schemas.layout import Layout, Shapes, layout_of
 from schemas.problem import Fault, InvalidRequest
 from schemas.tensor import Reading, Tensor
 
@@ -76,7 +76,7 @@ class LossRequest(BaseModel):
 
     about: ClassVar[About]
     unreduced: ClassVar[str]
-    """Dims of the unreduced loss, in every form."""
+    """Dims of the unreduced loss, in every form; where they follow from an option, under its default."""
     stacking: ClassVar[Stacking] = "alone"
     stack_limit: ClassVar[int] = 24_576
     """Elements above which a request is computed in a batch of its own (benchmarks/results.md, "Stacking")."""
@@ -125,6 +125,10 @@ class LossRequest(BaseModel):
         raise AttributeError("a LossRequest is made by validation, never by model_construct")
 
     # What a loss may add to the common checks.
+
+    def layout(self, shapes: Shapes) -> Layout:
+        """How these shapes of the tensors that are there fit together."""
+        return layout_of(type(self), shapes, self.unreduced)
 
     @classmethod
     def arrange(cls, layout: Layout) -> None:
@@ -203,7 +207,7 @@ class LossRequest(BaseModel):
             if entry.get("default", ...) is None:
                 del entry["default"]
             if name == "loss":
-                entry["description"] = f"The loss: `{cls.name}`, or {' or '.join(f'`{one}`' for one in cls.aliases)}."
+                entry["description"] = f"The loss: {' or '.join(f'`{one}`' for one in (cls.name, *cls.aliases))}."
             if name == "gradients":
                 if all(cls.model_fields[prediction].is_required() for prediction in cls.predictions):
                     entry["default"] = list(cls.predictions)

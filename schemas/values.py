@@ -88,6 +88,16 @@ def check_indices(name: str, array: NDArray[Any], classes: int, ignore: int | No
     return int(ignored.sum()) if ignored is not None else 0
 
 
+def to_mask(name: str, array: NDArray[Any], faults: list[Fault]) -> NDArray[np.bool_]:
+    """Booleans, of booleans or of whole numbers 0 and 1."""
+    found: NDArray[np.bool_] = array != 0
+    odd = found & (array != 1)
+    if odd.any():
+        where, value = position(name, array, odd)
+        faults.append(Fault(where, f"{value} is neither 0 nor 1"))
+    return found
+
+
 def check_not_negative(name: str, array: NDArray[Any], faults: list[Fault]) -> None:
     """No element is below 0; NaN passes, as in torch."""
     below = _comparable(array) < 0

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Annotated, Any, Final, Union
 
 from pydantic import Field, TypeAdapter
 
-from schemas.losses import (
-    classification,
-    embedding,
-    multilabel,
-    probability,
-    ranking,
-    regression,
-    sequence,
-    vocabulary,
-)
 from schemas.request import LossRequest
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def _classes(base: type[LossRequest]) -> list[type[LossRequest]]:
@@ -44,18 +39,4 @@ def resolve(name: str) -> type[LossRequest] | None:
     return LOSSES.get(ALIASES.get(name, name))
 
 
-__all__ = [
-    "ALIASES",
-    "ANY_LOSS",
-    "LOSSES",
-    "AnyLossRequest",
-    "classification",
-    "embedding",
-    "multilabel",
-    "probability",
-    "ranking",
-    "regression",
-    "resolve",
-    "sequence",
-    "vocabulary",
-]
+__all__ = ["ALIASES", "ANY_LOSS", "LOSSES", "AnyLossRequest", "resolve"]

@@ -166,8 +166,8 @@ def _answers(
     for at, (request, segment) in enumerate(zip(batch, segments, strict=True)):
         checked = segment.checked
         if checked.reduction in MEANS and host_numerators is not None:
-            divisor: Any = checked.count if host_divisors[at] is None else host_divisors[at]
-            reduced.append(reduce.quotient(host_numerators[at], divisor, checked.count, request.on_empty))
+            divides: Any = checked.count if host_divisors[at] is None else host_divisors[at]
+            reduced.append(reduce.quotient(host_numerators[at], divides, checked.count, request.on_empty))
         else:
             reduced.append(host_sums[at] if host_sums is not None else 0.0)
     losses = typed(np.array(reduced), FLOATING[segments[0].checked.dtype])
@@ -184,7 +184,8 @@ def _answers(
             else _cut(host_gradients[name], name, segment, request)
             for name in checked.gradients
         }
-        results.append(_result(checked, loss, own, host_divisors[at], extras))
+        divisor = None if terms.sizes is not None else host_divisors[at]
+        results.append(_result(checked, loss, own, divisor, extras))
     return results
 
 

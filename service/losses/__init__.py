@@ -1,30 +1,13 @@
 """The formula of every loss, in torch, unreduced. Importing a family registers its formulas."""
 
-from service.losses import (
-    classification,
-    direct,
-    embedding,
-    multilabel,
-    probability,
-    ranking,
-    regression,
-    sequence,
-    vocabulary,
-)
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
 from service.losses.formula import FORMULAS, Formula, Tensors, Terms
 
-__all__ = [
-    "FORMULAS",
-    "Formula",
-    "Tensors",
-    "Terms",
-    "classification",
-    "direct",
-    "embedding",
-    "multilabel",
-    "probability",
-    "ranking",
-    "regression",
-    "sequence",
-    "vocabulary",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["FORMULAS", "Formula", "Tensors", "Terms"]

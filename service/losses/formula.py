@@ -18,7 +18,8 @@ class Terms:
     """What a formula answers.
 
     `values`: the unreduced loss. `shares`: what each value adds to `mean`'s divisor, where that is not 1 (only where
-    the request's class leaves the divisor to the formula). `sizes`: what `mean` divides each value by first.
+    the request's class leaves the divisor to the formula). `sizes`: what `mean` divides each value by first; what the
+    quotients' sum is divided by is then no divisor of the plain sum's, and the answer tells none.
     `extras`: further answers by name. `backward`: from what each value's gradient starts from to the gradients that are
     wanted, where the formula knows them without autograd.
     """

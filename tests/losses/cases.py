@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,13 +11,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from schemas.dtype import is_floating
 from schemas.losses import LOSSES
-from tests.losses import embedding, plain, vocabulary
 from tests.losses.draw import DTYPES, Array, Draw
+from tests.losses.families import BUILDERS
 
 Request = dict[str, Any]
-
-BUILDERS = {**plain.BUILDERS, **embedding.BUILDERS, **vocabulary.BUILDERS}
-"""By the loss's name: what draws its tensors and options. `_` is the shape of the unreduced loss."""
 
 
 def case(name: str, dtypes: Sequence[str] = DTYPES) -> SearchStrategy[Request]:
@@ -47,9 +44,9 @@ def _request(draw: DrawFn, name: str, memo: dict[str, Any] | None, dtypes: tuple
     d = Draw(draw, {} if memo is None else memo, dtypes)
     request = BUILDERS[name](d)
     unreduced = request.pop("_")
-    reductions = ("mean", "none", "sum", "batchmean") if name == "kl_div" else ("mean", "none", "sum")
-    reduction = d.own(st.sampled_from(reductions))
-    if reduction != "mean" or d.flag():
+    known = LOSSES[name].model_fields["reduction"]
+    reduction = d.own(st.sampled_from(get_args(known.annotation)))
+    if reduction != known.default or d.flag():
         request["reduction"] = reduction
     if d.flag():
         request["cotangent"] = d.floats(unreduced if reduction == "none" else ())

@@ -91,6 +91,12 @@ class Draw:
         """0 and 1."""
         return self.typed(self.rng.choice([0.0, 1.0], shape))
 
+    def mask(self, shape: Shape) -> Array:
+        """What takes part: booleans or whole numbers, all of them as likely as none."""
+        share = self.own(st.sampled_from((0.7, 1.0, 0.3, 0.0)))
+        kept = self.rng.random(shape) < share
+        return kept if self.flag() else np.asarray(kept.astype(np.int64))
+
     def log_softmax(self, shape: Shape, axis: int) -> Array:
         """Log-probabilities over an axis."""
         logits = self.rng.normal(size=shape)

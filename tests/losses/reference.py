@@ -1,4 +1,4 @@
-"""What an answer must be: torch's own functions called straight from the request, with torch's own reduction.
+"""What an answer must be: by torch's own function called straight from the request, or by the loss's canonical form.
 
 Half types are computed in float32, from tensors rounded to the half type first.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from schemas.dtype import FLOATING, NAMES, is_floating
 from schemas.losses import LOSSES
+from tests.losses.families import REFERENCES
 
 Request = dict[str, Any]
 Tensors = dict[str, Any]
@@ -57,11 +58,11 @@ def reference(request: Request) -> Expected:
     dtype = _dtype(request)
     t = tensors_of(request, dtype)
     options = {key: value for key, value in request.items() if key not in COMMON and key not in t}
-    reduction = request.get("reduction", "mean")
+    reduction = request.get("reduction", LOSSES[name].model_fields["reduction"].default)
     wanted = _wanted(request, t)
     for tensor in wanted:
         t[tensor].requires_grad_()
-    call = CALLS.get(name) or _plain(name)
+    call = REFERENCES[name].call if name in REFERENCES else CALLS.get(name) or _plain(name)
     loss = call(t, options, reduction)
     unreduced = call(t, options, "none").detach()
     gradients = {tensor: torch.zeros_like(t[tensor]) for tensor in wanted}
@@ -131,6 +132,8 @@ def tensors_of(request: Request, dtype: str) -> Tensors:
         for part, value in cluster.items():
             found[f"tail.{at}.{part}"] = _tensor(value, dtype)
     name = request["loss"]
+    if name in REFERENCES:
+        return {member: _canonical(tensor, names[member].kind) for member, tensor in found.items()}
     floats = _computed_in(name, dtype)
     integers = name in WHOLE or name.endswith("cross_entropy")
     for member, tensor in found.items():
@@ -140,18 +143,30 @@ def tensors_of(request: Request, dtype: str) -> Tensors:
     return found
 
 
+def _canonical(tensor: Tensor, kind: str) -> Tensor:
+    """As canonical forms take it."""
+    if kind == "mask":
+        return tensor.to(torch.bool)
+    return tensor.to(torch.float64) if kind == "floating" or tensor.is_floating_point() else tensor
+
+
 def _wanted(request: Request, t: Tensors) -> list[str]:
     if "gradients" in request:
         return list(request["gradients"])
     if request["loss"].startswith("adaptive"):
         return [name for name in t if name != "target"]
-    return [name for name in PREDICTIONS.get(request["loss"], ("input",)) if name in t]
+    predictions = PREDICTIONS.get(request["loss"])
+    if predictions is None:
+        predictions = LOSSES[request["loss"]].predictions if request["loss"] in REFERENCES else ("input",)
+    return [name for name in predictions if name in t]
 
 
 def _divisor(
     name: str, t: Tensors, options: dict[str, Any], reduction: str, unreduced: Tensor
 ) -> tuple[float | None, int]:
     """What `mean` divides by, and how many elements are ignored."""
+    if name in REFERENCES:
+        return REFERENCES[name].divisor(t, options, unreduced)
     if name == "ctc_loss":
         return None, 0
     if name in ("nll_loss", "cross_entropy", "linear_cross_entropy") and not t["target"].is_floating_point():

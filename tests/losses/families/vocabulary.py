@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 
 from tests.losses.draw import Draw, Shape
-from tests.losses.plain import indices
+from tests.losses.families.plain import indices
 
 Request = dict[str, Any]
 SMALL = (-0.5, 0.5)
