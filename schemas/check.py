@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
 if TYPE_CHECKING:
     from schemas.request import LossRequest
+    from schemas.tensor_request import TensorRequest
 
 MEANS = ("mean", "batchmean")
 
@@ -50,28 +51,13 @@ class Checked:
 
 def check(request: LossRequest, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
     """Check a request whose fields are read, except those that are `broken`; append to `faults` all that is wrong."""
-    given = request.arrays()
-    if broken:
-        given = {name: tensor for name, tensor in given.items() if name.split(".")[0] not in broken}
-    layout = request.layout(tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
-    faults.extend(layout.faults)
     cotangent = None if "cotangent" in broken else request.cotangent
-    elements = layout.elements + (0 if cotangent is None else cotangent.array.size)
-    if layout.hollow is not None:
-        detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
-        faults.append(Fault(pointer(*layout.hollow.split(".")), detail, TOO_LARGE))
-        return Checked({}, layout)
-    if elements > reading.max_elements:
-        detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
-        faults.append(Fault("", detail, TOO_LARGE))
-        return Checked({}, layout)
-    checked = Checked({}, layout, _dtype(request, given, cotangent), max_elements=reading.max_elements)
-    _check_options(request, checked, faults)
-    checked.count = numel(layout.unreduced)
-    _check_tensors(request, given, checked, faults)
+    checked, state = check_tensors(request, reading, broken, faults, cotangent)
+    if state == "refused":
+        return checked
     checked.reduction = _reduction(request, checked)
     checked.gradients = _gradients(request, checked, broken, faults)
-    if not broken and not layout.faults and len(checked.tensors) == len(given):
+    if state == "sound":
         request.check(checked, faults)
         checked.count -= checked.ignored
         empty = checked.count == 0 and not request.mean_divides(checked)
@@ -84,7 +70,39 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     return checked
 
 
-def _dtype(request: LossRequest, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
+State = Literal["refused", "broken", "sound"]
+
+
+def check_tensors(
+    request: TensorRequest, reading: Reading, broken: set[str], faults: list[Fault], beside: Tensor | None = None
+) -> tuple[Checked, State]:
+    """The tensors of a request, `beside` among what they may need and what tells their type.
+
+    `refused`: they are too large to be looked at; `sound`: all are there, and fit.
+    """
+    given = request.arrays()
+    if broken:
+        given = {name: tensor for name, tensor in given.items() if name.split(".")[0] not in broken}
+    layout = request.layout(tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
+    faults.extend(layout.faults)
+    elements = layout.elements + (0 if beside is None else beside.array.size)
+    if layout.hollow is not None:
+        detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
+        faults.append(Fault(pointer(*layout.hollow.split(".")), detail, TOO_LARGE))
+        return Checked({}, layout), "refused"
+    if elements > reading.max_elements:
+        detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
+        faults.append(Fault("", detail, TOO_LARGE))
+        return Checked({}, layout), "refused"
+    checked = Checked({}, layout, _dtype(request, given, beside), max_elements=reading.max_elements)
+    _check_options(request, checked, faults)
+    checked.count = numel(layout.unreduced)
+    _check_tensors(request, given, checked, faults)
+    whole = not broken and not layout.faults and len(checked.tensors) == len(given)
+    return checked, "sound" if whole else "broken"
+
+
+def _dtype(request: TensorRequest, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
     if request.dtype is not None:
         return request.dtype
     every = given.values() if cotangent is None else (*given.values(), cotangent)
@@ -93,7 +111,7 @@ def _dtype(request: LossRequest, given: dict[str, Tensor], cotangent: Tensor | N
     return cast(FloatingName, widest(floating)) if floating else "float32"
 
 
-def _check_options(request: LossRequest, checked: Checked, faults: list[Fault]) -> None:
+def _check_options(request: TensorRequest, checked: Checked, faults: list[Fault]) -> None:
     """Numbers among the options must be numbers of the loss's type: torch refuses to convert what overflows it."""
     own = request.__dict__
     for name in request.option_names:
@@ -102,7 +120,7 @@ def _check_options(request: LossRequest, checked: Checked, faults: list[Fault]) 
             faults.append(Fault(pointer(name), f"{value} is beyond the range of {checked.dtype}"))
 
 
-def _check_tensors(request: LossRequest, given: dict[str, Tensor], checked: Checked, faults: list[Fault]) -> None:
+def _check_tensors(request: TensorRequest, given: dict[str, Tensor], checked: Checked, faults: list[Fault]) -> None:
     wanted = FLOATING[checked.dtype]
     layout = checked.layout
     fields = request.fields_of(given)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from schemas.dims import numel
 from schemas.dtype import FLOATING
-from schemas.request import LossRequest
+from schemas.tensor_request import TensorRequest
 
 LEAST_SIZE: Final = 4
 """Bytes of an element in work space: half types may be computed in float32."""
@@ -21,7 +20,7 @@ class Footprint(NamedTuple):
     numbers: int
 
 
-def footprint(request: LossRequest) -> Footprint:
+def footprint(request: TensorRequest) -> Footprint:
     """What a request takes."""
     checked = request.checked
     layout = checked.layout
@@ -29,8 +28,6 @@ def footprint(request: LossRequest) -> Footprint:
     tensors = sum([array.nbytes for array in checked.tensors.values()])
     if checked.cotangent is not None:
         tensors += checked.cotangent.nbytes
-    values = numel(layout.unreduced)
-    numbers = values * len(request.extra_answers) + (values if checked.reduction == "none" else 1)
-    numbers += sum([numel(checked.tensors[name].shape) for name in checked.gradients])
+    numbers = request.numbers()
     work = layout.elements * max(size, LEAST_SIZE) * request.workspace
     return Footprint(tensors, numbers * size, work, numbers)

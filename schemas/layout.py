@@ -11,7 +11,7 @@ from schemas.field import TensorField
 from schemas.problem import Fault, pointer
 
 if TYPE_CHECKING:
-    from schemas.request import LossRequest
+    from schemas.tensor_request import TensorRequest
 
 Shapes = tuple[tuple[str, Shape], ...]
 
@@ -98,7 +98,7 @@ class Layout:
 
 
 @lru_cache(maxsize=4096)
-def layout_of(cls: type[LossRequest], shapes: Shapes, unreduced: str) -> Layout:
+def layout_of(cls: type[TensorRequest], shapes: Shapes, unreduced: str) -> Layout:
     """The layout of these shapes, with the dims of the unreduced loss: read-only once made, since requests share it."""
     layout = Layout(dict(shapes))
     layout.bind(cls.tensor_fields)
@@ -124,7 +124,7 @@ def layout_of(cls: type[LossRequest], shapes: Shapes, unreduced: str) -> Layout:
     return layout
 
 
-def _arrange_rows(cls: type[LossRequest], layout: Layout) -> None:
+def _arrange_rows(cls: type[TensorRequest], layout: Layout) -> None:
     batch = layout.bound.get("N", layout.bound.get("*B", ()))
     layout.rows = numel(batch)
     layout.inner = layout.unreduced[len(batch) :]

@@ -16,8 +16,9 @@ from schemas.batch import ID, MAX_ID
 from schemas.dims import extent
 from schemas.faults import Suggestions
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, Fault, InvalidRequest, pointer
-from schemas.request import MAX_MEMBERS, LossRequest
+from schemas.request import LossRequest
 from schemas.tensor import MAX_TENSORS, Reading
+from schemas.tensor_request import MAX_MEMBERS
 from service.wire import json, large_json, safetensors
 from service.wire.bundles import Part, bundles
 from service.wire.members import place, validate

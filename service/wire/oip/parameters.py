@@ -11,7 +11,8 @@ import orjson
 from schemas.faults import SUGGESTIONS
 from schemas.oip_tensors import is_input, lists, options
 from schemas.problem import Fault, InvalidRequest, pointer
-from schemas.request import MAX_MEMBERS, LossRequest
+from schemas.request import LossRequest
+from schemas.tensor_request import MAX_MEMBERS
 
 WITHOUT_MEANING: Final = frozenset(("priority", "sequence_id", "sequence_start", "sequence_end", "content_type"))
 """Parameters that clients send along and that change nothing here."""
