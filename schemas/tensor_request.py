@@ -62,6 +62,10 @@ class TensorRequest(BaseModel):
     """Elements of memory that computing takes at most for each that it needs (tests/contract/test_footprint.py)."""
     common: ClassVar[frozenset[str]] = frozenset(("dtype", "encoding"))
     """Members that are no options of one class alone."""
+    maps: ClassVar[frozenset[str]] = frozenset()
+    """Members that are objects of tensors, whose names the caller chooses."""
+    nested: ClassVar[frozenset[str]] = frozenset()
+    """Members that are requests for a loss themselves."""
     name: ClassVar[str]
     tensor_fields: ClassVar[dict[str, TensorField]]
     option_names: ClassVar[tuple[str, ...]]

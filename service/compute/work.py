@@ -1,4 +1,4 @@
-"""What can be computed at once: requests with equal keys, or a bundle, which is a batch already."""
+"""What can be computed at once: requests with equal keys, or a bundle, which is a batch already, or an operation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import cast, overload
 
 from schemas.bundle import Bundle, BundleResult
+from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import batch as batches
 from service.compute.bundle import compute_bundle
+from service.compute.operations import FUNCTIONS
 from service.compute.transfer import Device
 
-Work = LossRequest | Bundle
-Result = LossResult | BundleResult
+Work = LossRequest | Bundle | Operation
+Result = LossResult | BundleResult | OperationResult
 
 
 @overload
@@ -25,11 +27,13 @@ def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]: ...
 
 
 def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
-    """The answers to requests whose keys are equal, in order; or to one bundle.
+    """The answers to requests whose keys are equal, in order; or to one bundle or operation.
 
     Raises whatever torch raises: the caller finds out whose fault it was by computing the requests one by one.
     """
     first = batch[0]
     if isinstance(first, Bundle):
         return [compute_bundle(first, device)]
-    return batches.compute(cast(Sequence[LossRequest], batch), device)  # a bundle is always alone
+    if isinstance(first, Operation):
+        return [FUNCTIONS[type(first)](first, device)]
+    return batches.compute(cast(Sequence[LossRequest], batch), device)  # all others are always alone

@@ -19,11 +19,12 @@ from typing_extensions import TypeVar
 
 from schemas.bundle import Bundle, BundleResult
 from schemas.losses import LOSSES
+from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.engine.tally import Tally
 
-R = TypeVar("R", LossResult, BundleResult, default=LossResult)
+R = TypeVar("R", LossResult, BundleResult, OperationResult, default=LossResult)
 
 
 class EngineStopped(Exception):
@@ -103,6 +104,11 @@ class Engine(Protocol):
         computed by then is not, and the future raises `DeadlinePassed` at that time, whatever the worker does.
         Raises `EngineStopped` where no more work is taken, and `WorkerFailed` where none can be computed any more.
         """
+
+    def submit_operation(
+        self, operation: Operation, *, deadline: float | None = None
+    ) -> asyncio.Future[Outcome[OperationResult]]:
+        """The outcome of an operation, in the same way."""
 
     def submit_bundle(self, bundle: Bundle, *, deadline: float | None = None) -> asyncio.Future[Outcome[BundleResult]]:
         """The outcome of a bundle, in the same way; if computing it raises, its requests can be submitted alone."""

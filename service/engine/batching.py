@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from schemas.bundle import Bundle, BundleResult
+from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from service.compute import Device, Result, Work, compute, open_device
 from service.engine.base import DeadlinePassed, EngineStopped, Load, Outcome, WorkerFailed
@@ -137,6 +138,12 @@ class BatchingEngine:
     ) -> asyncio.Future[Outcome]:
         """Queue it; the future is its outcome."""
         return self._submit(request, deadline, on_worker)
+
+    def submit_operation(
+        self, operation: Operation, *, deadline: float | None = None
+    ) -> asyncio.Future[Outcome[OperationResult]]:
+        """Queue it: it is a batch of its own."""
+        return self._submit(operation, deadline)
 
     def submit_bundle(self, bundle: Bundle, *, deadline: float | None = None) -> asyncio.Future[Outcome[BundleResult]]:
         """Queue it: it is a batch of its own."""

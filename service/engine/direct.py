@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from schemas.bundle import Bundle, BundleResult
+from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from service.compute import Device, Result, Work, compute, open_device
 from service.engine.base import DeadlinePassed, EngineStopped, Load, Outcome, WorkerFailed
@@ -82,6 +83,12 @@ class DirectEngine:
     ) -> asyncio.Future[Outcome]:
         """Compute it alone, in its turn."""
         return self._submit(request, deadline)
+
+    def submit_operation(
+        self, operation: Operation, *, deadline: float | None = None
+    ) -> asyncio.Future[Outcome[OperationResult]]:
+        """Queue it: it is a batch of its own."""
+        return self._submit(operation, deadline)
 
     def submit_bundle(self, bundle: Bundle, *, deadline: float | None = None) -> asyncio.Future[Outcome[BundleResult]]:
         """Compute it in its turn."""

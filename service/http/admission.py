@@ -18,7 +18,7 @@ from typing import Final, NoReturn, Protocol
 from starlette.types import Scope
 
 from schemas.footprint import footprint
-from schemas.request import LossRequest
+from schemas.tensor_request import TensorRequest
 from service.engine.base import Load
 from service.http.problems import HTTPProblem
 from service.http.rate_limit import Policy, Standing, fields, retry_after
@@ -210,7 +210,7 @@ def _ending(headers: dict[bytes, bytes]) -> dict[str, str]:
     return {} if keeps else {"connection": "close"}
 
 
-def claimed(requests: Iterable[tuple[LossRequest, int]], kept: int, *, as_text: bool) -> tuple[int, int]:
+def claimed(requests: Iterable[tuple[TensorRequest, int]], kept: int, *, as_text: bool) -> tuple[int, int]:
     """The bytes that computing and answering requests takes, each so many times over: their own, and the work's.
 
     `kept`: bytes of a body whose memory the tensors are. Of requests that are never stacked, one at a time is computed.

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.catalogue import example, summary
 from schemas.losses import ALIASES, LOSSES, AnyLossRequest
+from schemas.operations import OPERATIONS
 from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.access_log import AccessLog
@@ -40,6 +41,7 @@ from service.http.metrics.traffic import Traffic
 from service.http.monitoring import metrics_router
 from service.http.oip_infer import infer_routes, infer_templates
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
+from service.http.operations import operation_route
 from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
@@ -168,6 +170,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         add_route(app, computing, f"/v1/losses/{cls.name}", cls)
     for alias, name in ALIASES.items():
         add_route(app, computing, f"/v1/losses/{alias}", LOSSES[name])
+    for operation in OPERATIONS.values():
+        app.router.routes.append(operation_route(operation))
+        app.compute_routes[operation.path] = partial(computing.serve, operation)
     app.compute_routes |= infer_routes(computing)
     for served in (oip.router, router, docs_page.router, *([metrics_router] if settings.metrics else [])):
         app.include_router(served)
@@ -178,7 +183,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
 def templates() -> dict[str, str]:
     """The templates of the routes that are found by their paths alone."""
-    made = {path: path for path in ("/v1/loss", batch_route().path)}
+    operations = [operation.path for operation in OPERATIONS.values()]
+    made = {path: path for path in ("/v1/loss", batch_route().path, *operations)}
     for name in (*LOSSES, *ALIASES):
         made[f"/v1/losses/{name}"] = "/v1/losses/{name}"
         made |= dict(infer_templates(name))

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from schemas.operation import Operation
 from schemas.request import LossRequest
+from schemas.tensor_request import TensorRequest
 from service.engine import DeadlinePassed, Engine
 from service.engine.tally import CALLER_GONE, DEADLINE
 from service.http.access import charge
@@ -65,8 +67,10 @@ class Computing:
         self._watch = Watch()
         self._turns = asyncio.Semaphore(TURNS)
 
-    async def serve(self, cls: type[LossRequest] | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request for a loss: of class `cls`, or of the one that its body names."""
+    async def serve(
+        self, cls: type[LossRequest | Operation] | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request for a loss or an operation: of class `cls`, or of the loss that its body names."""
         if cls is not None:
             scope["gradwire.loss"] = cls.name
         headers = combined(scope["headers"])
@@ -90,7 +94,7 @@ class Computing:
         charge(scope, request.checked.layout.elements)
         decoded = time.perf_counter()
 
-        outcome = await self.outcome(self.engine.submit(request, deadline=deadline), receive)
+        outcome = await self.outcome(self._submitted(request, deadline), receive)
 
         answered = time.perf_counter()
         result, encoding = outcome.result, request.encoding
@@ -108,6 +112,11 @@ class Computing:
         if coding is not None:
             parts = await self.coded(scope, parts, fields, coding)
         await send_parts(scope, send, parts, fields)
+
+    def _submitted(self, request: LossRequest | Operation, deadline: float | None) -> asyncio.Future[Any]:
+        if isinstance(request, Operation):
+            return self.engine.submit_operation(request, deadline=deadline)
+        return self.engine.submit(request, deadline=deadline)
 
     async def body(self, scope: Scope, receive: Receive, headers: Headers, factor: int = 3) -> Buffer:
         """The whole body of a request that is let in, within its bound; `factor` as a form's."""
@@ -175,7 +184,7 @@ class Computing:
         return parts
 
 
-def hold(scope: Scope, request: LossRequest, size: int, *, views: bool, as_text: bool) -> None:
+def hold(scope: Scope, request: TensorRequest, size: int, *, views: bool, as_text: bool) -> None:
     """Claim what a request whose body had that size takes from now on. Raises `HTTPProblem` 503 and 413.
 
     `views`: its tensors are views of the body. What is tiny is part of what every request is taken to hold.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from schemas.request import LossRequest
+from schemas.operation import OperationResult
 from schemas.result import LossResult
+from schemas.tensor_request import TensorRequest
 from service.http.problems import HTTPProblem
 from service.wire import json, safetensors
 
@@ -23,8 +24,8 @@ class Form(NamedTuple):
     """
 
     media_type: bytes
-    decode: Callable[[Any, type[LossRequest] | None, int], LossRequest]
-    encode: Callable[[LossResult, str], Parts]
+    decode: Callable[[Any, type[TensorRequest] | None, int], Any]
+    encode: Callable[[LossResult | OperationResult, str], Parts]
     text: Callable[[Any], Any]
     hard: int
     text_bytes: int

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from schemas.losses import LOSSES
+from schemas.operations import OPERATIONS
 from schemas.problem import Problem
 from service.http.access import PUBLIC
 from service.http.problems import problem
@@ -41,6 +42,14 @@ BINARY_REQUEST = (
 BINARY_ANSWER = (
     "A safetensors file with the tensors `loss` and `gradients.<name>`; all else is one JSON object in the text "
     "`result` of `__metadata__`."
+)
+BINARY_OPERATION = (
+    "A safetensors file. Its tensors are named by where they stand in the request (`input`, "
+    "`parameters.layer1.weight`); all other members are one JSON object in the text `request` of `__metadata__`."
+)
+BINARY_OPERATED = (
+    "A safetensors file. Its tensors are named by where they stand in the answer; all else is one JSON object in the "
+    "text `result` of `__metadata__`."
 )
 BINARY_CALL = (
     "A safetensors file. Its tensors are named by a request's position and a member (`0.input`, `17.target`); the text "
@@ -119,9 +128,11 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 # A family is described by the module that it is named after.
 _FAMILIES = {cls.about.family: f"schemas.losses.{cls.about.family}" for cls in LOSSES.values()}
+_KINDS = {cls.family: cls.__module__ for cls in OPERATIONS.values()}
 TAGS: list[dict[str, Any]] = [
     {"name": "any loss", "description": "Every loss at one path: the request names it."},
     *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_FAMILIES.items())),
+    *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_KINDS.items())),
     {"name": "catalogue", "description": "What there is: formulas, tensors, options, examples."},
     {
         "name": "open inference protocol",
@@ -164,6 +175,8 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
             _offer_binary(item["post"], BINARY_CALL, BINARY_RESULTS)
         elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
             _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
+    for cls in OPERATIONS.values():
+        _offer_binary(document["paths"][cls.path]["post"], BINARY_OPERATION, BINARY_OPERATED)
     _double(schemas)
     _secure(document)
     return document

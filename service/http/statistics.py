@@ -1,4 +1,4 @@
-"""What each loss has been asked for so far, as Triton's statistics extension tells it.
+"""What each loss and each operation has been asked for so far, as Triton's statistics extension tells it.
 
 Counters, sums and histograms alone, in a fixed number: what one request costs is a few additions.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from schemas.losses import LOSSES
+from schemas.operations import OPERATIONS
 from service.engine.base import Outcome
 from service.engine.tally import SECONDS, Histogram
 from service.http.metrics.snapshot import Snapshot
@@ -92,7 +93,7 @@ class Counters:
     """The counters of all losses; used on the event loop alone."""
 
     def __init__(self) -> None:
-        self._of = {name: Counts() for name in LOSSES}
+        self._of = {name: Counts() for name in (*LOSSES, *OPERATIONS)}
 
     def answered(
         self, loss: str, decoding: float, outcome: Outcome[Any], encoding: float, seconds: float, requests: int = 1

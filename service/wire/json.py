@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +12,13 @@ import orjson
 from numpy.typing import NDArray
 
 from schemas.dtype import NAMES
+from schemas.operation import OperationResult
 from schemas.problem import MALFORMED, Fault, InvalidRequest
-from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import Reading
 from service.wire import array_text, large_json
 from service.wire.answer import facts, number
-from service.wire.members import validate
+from service.wire.members import R, validate
 
 MEDIA_TYPE: Final = "application/json"
 MAX_DEPTH: Final = 32
@@ -31,8 +32,8 @@ SHORT: Final = 1024
 """Bytes of a body in which NumPy may take lists whole: the longer they are, the less it gains."""
 
 
-def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
-    """The checked request in a body: of class `cls`, or of the one that its `loss` names.
+def decode(body: bytes | bytearray | memoryview, cls: type[R] | None, *, max_elements: int) -> R:
+    """The checked request in a body: of class `cls`, or of the loss that its `loss` names.
 
     Raises `InvalidRequest`, with status 400 faults where the body is no JSON object or nested too deep.
     """
@@ -55,7 +56,7 @@ def decode(body: bytes | bytearray | memoryview, cls: type[LossRequest] | None, 
         raise
 
 
-def _decode_large(body: bytes, cls: type[LossRequest] | None, max_elements: int) -> LossRequest | None:
+def _decode_large(body: bytes, cls: type[R] | None, max_elements: int) -> R | None:
     """The checked request; `None` where the body is invalid, to be read again to tell what is wrong as for any body.
 
     What was read is gone then: it may be several times as large as the body.
@@ -69,12 +70,18 @@ def _decode_large(body: bytes, cls: type[LossRequest] | None, max_elements: int)
         return None
 
 
-def encode(result: LossResult, encoding: str) -> bytes:
+def encode(result: LossResult | OperationResult, encoding: str) -> bytes:
     """The JSON body of a result; its tensors as nested lists or as base64 objects."""
-    size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
+    tree: Callable[[Callable[[NDArray[Any]], Any]], dict[str, Any]]
+    if isinstance(result, OperationResult):
+        size = sum([array.nbytes for array in result.tensors.values()])
+        tree = partial(_operation_answer, result)
+    else:
+        size = result.loss.nbytes + sum([gradient.nbytes for gradient in result.gradients.values()])
+        tree = partial(_answer, result)
     if encoding == "list" and size < SMALL:
         # orjson writes null for what is not finite: in a small answer, looking for one is quicker than looking first.
-        payload = orjson.dumps(_answer(result, array_text.known), option=OPTIONS)
+        payload = orjson.dumps(tree(array_text.known), option=OPTIONS)
         if b"null" not in payload:
             return payload
     texts: list[list[bytes | memoryview]] = []
@@ -96,7 +103,7 @@ def encode(result: LossResult, encoding: str) -> bytes:
         texts.append(array_text.with_strings(array, finite))
         return HOLE
 
-    payload = orjson.dumps(_answer(result, base64 if encoding == "base64" else lists), option=OPTIONS)
+    payload = orjson.dumps(tree(base64 if encoding == "base64" else lists), option=OPTIONS)
     return filled(payload, texts) if texts else payload
 
 
@@ -122,8 +129,22 @@ def _answer(result: LossResult, write: Callable[[NDArray[Any]], Any]) -> dict[st
     return answer
 
 
+def _operation_answer(result: OperationResult, write: Callable[[NDArray[Any]], Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {**result.members}
+    for (*path, name), array in result.tensors.items():
+        place = answer
+        for member in path:
+            place = place.setdefault(member, {})
+        place[name] = _number(array) if array.ndim == 0 else write(array)
+    answer["dtype"] = result.dtype
+    answer["warnings"] = result.warnings
+    return answer
+
+
 def _number(array: Any) -> Any:
     """A 0-d array in the fewest digits that read back to the same number of its type."""
+    if array.dtype.kind in "iu":
+        return int(array)
     value = float(array)
     if not math.isfinite(value):
         return number(value)

@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from schemas.faults import Suggestions, faults_of
 from schemas.losses import ALIASES, ANY_LOSS, LOSSES, resolve
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.tensor import Reading, Tensor
+from schemas.tensor_request import TensorRequest
+
+R = TypeVar("R", bound=TensorRequest, default=LossRequest)
+
+TWICE = "given twice: as a tensor, and among the other members"
+
+LOSS_MAPS = frozenset(name for cls in LOSSES.values() for name in cls.maps)
+"""Members that are objects of tensors in some loss."""
 
 MAX_LISTED = 64
 """Entries of a list of tensors, such as `tail`: no loss takes as many."""
 
 
-def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Reading) -> LossRequest:
-    """The checked request of these members: of class `cls`, or of the one that `loss` names.
+def validate(members: dict[str, Any], cls: type[R] | None, reading: Reading) -> R:
+    """The checked request of these members: of class `cls`, or of the loss that `loss` names.
 
     Raises `InvalidRequest` with every fault.
     """
@@ -35,17 +44,33 @@ def validate(members: dict[str, Any], cls: type[LossRequest] | None, reading: Re
         raise InvalidRequest(_faults(error, members, reading.suggestions or Suggestions())) from None
 
 
-def place(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault]) -> None:
-    """Put a tensor of that name among the members; `tail.0.output` lies in a list of objects.
+def place(
+    members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault], cls: type[TensorRequest] | None = None
+) -> None:
+    """Put a tensor of that name among the members of a request of that class, or for any loss.
 
-    What is there already, or leaves a hole in a list, is a fault.
+    `tail.0.output` lies in a list of objects, `parameters.layer1.weight` in an object of tensors, `request.input` in a
+    request for a loss. What is there already, or leaves a hole in a list, is a fault.
     """
-    if "." not in name:
+    member, dot, rest = name.partition(".")
+    if not dot:
         if name in members:
-            faults.append(Fault(pointer(name), "given twice: as a tensor, and among the other members"))
+            faults.append(Fault(pointer(name), TWICE))
         else:
             members[name] = tensor
-        return
+    elif member in (LOSS_MAPS if cls is None else cls.maps):
+        _put(members.setdefault(member, {}), rest, tensor, faults, (member, rest))
+    elif cls is not None and member in cls.nested:
+        inner = members.setdefault(member, {})
+        if type(inner) is dict:  # what else it is, validation tells
+            found: list[Fault] = []
+            place(inner, rest, tensor, found)
+            faults += [fault._replace(pointer=pointer(member) + fault.pointer) for fault in found]
+    else:
+        _place_in_list(members, name, tensor, faults)
+
+
+def _place_in_list(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault]) -> None:
     listed, *path = name.split(".")
     if len(path) != 2 or not path[0].isascii() or not path[0].isdigit() or len(path[0]) > 3:
         faults.append(Fault(pointer(name), "unknown member"))
@@ -57,10 +82,14 @@ def place(members: dict[str, Any], name: str, tensor: Tensor, faults: list[Fault
         return
     while len(entries) <= at:
         entries.append({})
-    if type(entries[at]) is not dict or member in entries[at]:
-        faults.append(Fault(pointer(listed, at, member), "given twice: as a tensor, and among the other members"))
+    _put(entries[at], member, tensor, faults, (listed, at, member))
+
+
+def _put(entries: Any, name: str, tensor: Tensor, faults: list[Fault], path: tuple[str | int, ...]) -> None:
+    if type(entries) is not dict or name in entries:
+        faults.append(Fault(pointer(*path), TWICE))
     else:
-        entries[at][member] = tensor
+        entries[name] = tensor
 
 
 def _faults(error: ValidationError, members: dict[str, Any], suggestions: Suggestions) -> list[Fault]:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from schemas.dtype import BFLOAT16, DTYPES
 from schemas.nested import MAX_DIMS
+from schemas.operation import OperationResult
 from schemas.problem import INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED, Fault, InvalidRequest, pointer
-from schemas.request import LossRequest
 from schemas.result import LossResult
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
 from service.wire.answer import facts
-from service.wire.members import place, validate
+from service.wire.members import R, place, validate
 
 MEDIA_TYPE: Final = "application/vnd.safetensors"
 MAX_HEADER: Final = 8 << 20
@@ -81,8 +81,8 @@ class File(NamedTuple):
     metadata: dict[str, str]
 
 
-def decode(body: Buffer, cls: type[LossRequest] | None, *, max_elements: int) -> LossRequest:
-    """The checked request in a body: of class `cls`, or of the one that its `loss` names.
+def decode(body: Buffer, cls: type[R] | None, *, max_elements: int) -> R:
+    """The checked request in a body: of class `cls`, or of the loss that its `loss` names.
 
     Raises `InvalidRequest`, with status 400 faults where the body is no sound file, 415 for a dtype that is not served.
     """
@@ -90,7 +90,7 @@ def decode(body: Buffer, cls: type[LossRequest] | None, *, max_elements: int) ->
     members = request_of(file)
     faults: list[Fault] = []
     for name, tensor in file.tensors.items():
-        place(members, name, tensor, faults)
+        place(members, name, tensor, faults, cls)
     try:
         request = validate(members, cls, Reading(plain=False, max_elements=max_elements))
     except InvalidRequest as error:
@@ -238,8 +238,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def encode(result: LossResult) -> list[Buffer]:
+def encode(result: LossResult | OperationResult) -> list[Buffer]:
     """The body of a result, in parts: the header, then the tensors' own memory."""
+    if isinstance(result, OperationResult):
+        told = {**result.members, "dtype": result.dtype, "warnings": result.warnings}
+        tensors = {".".join(path): array for path, array in result.tensors.items()}
+        return write(tensors, {"result": orjson.dumps(told).decode()})
     return write(answer_tensors(result), {"result": orjson.dumps(facts(result)).decode()})
 
 

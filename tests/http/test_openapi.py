@@ -68,7 +68,7 @@ def test_any_loss_is_a_discriminated_union_of_all(document: dict[str, Any]) -> N
     assert schema["title"] == "AnyLoss"
     assert schema["discriminator"]["propertyName"] == "loss"
     references = {one["$ref"] for one in schema["oneOf"]}
-    assert len(references) == len(LOSSES) == 23
+    assert len(references) == len(LOSSES) >= 23
     expected = {name: f"#/components/schemas/{cls.__name__}" for name, cls in LOSSES.items()}
     expected |= {alias: expected[name] for alias, name in ALIASES.items()}
     assert schema["discriminator"]["mapping"] == expected

@@ -11,6 +11,7 @@ from typing import Final
 from starlette.types import Scope
 
 from schemas.losses import LOSSES
+from schemas.operations import OPERATIONS
 from service.engine.tally import SECONDS, Histogram
 from service.http.metrics.snapshot import Snapshot
 
@@ -18,7 +19,8 @@ OTHER: Final = "other"
 NO_LOSS: Final = "none"
 
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
-LABELS: Final = frozenset((*LOSSES, "batch"))
+COMPUTED: Final = frozenset((*LOSSES, *OPERATIONS))
+LABELS: Final = frozenset((*COMPUTED, "batch"))
 """What `gradwire.loss` may be: a loss, or a batch call."""
 
 
@@ -45,7 +47,7 @@ class Traffic:
         if answered is None:
             answered = self._first(key)
         answered.observe(seconds)
-        if status >= 400 and status != 499 and key[3] in LOSSES:
+        if status >= 400 and status != 499 and key[3] in COMPUTED:
             self._failed(key[3], seconds)
         self.received += scope.get("gradwire.received", 0)
         self.sent += scope.get("gradwire.sent", 0)

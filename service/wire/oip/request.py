@@ -107,7 +107,7 @@ def _call(envelope: Envelope, cls: type[LossRequest], binary: memoryview, readin
         elif one.name.isidentifier():
             members[one.name] = tensor
         else:
-            place(members, one.name, tensor, misplaced)
+            place(members, one.name, tensor, misplaced, cls)
     try:
         request = validate(members, cls, reading)
     except InvalidRequest as error:
