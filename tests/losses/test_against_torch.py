@@ -18,7 +18,7 @@ from service.compute import compute, open_device
 from tests.losses.cases import case
 from tests.losses.reference import Expected, adaptive_output, reference, tensors_of
 
-CHECKED = settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+CHECKED = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 CPU = open_device("cpu")
 EPSILON = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7}
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 8 * EPSILON["float16"], "bfloat16": 8 * EPSILON["bfloat16"]}
@@ -80,14 +80,14 @@ def test_loss_and_gradients_are_torchs(name: str, dtype: str, data: DataObject) 
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(CHECKED, max_examples=60)
+@settings(CHECKED, max_examples=25)
 @given(data=st.data())
 def test_half_types_are_float32_rounded(name: str, data: DataObject) -> None:
     request = data.draw(case(name, ("float16", "bfloat16")))
     assert_as_torch(answer(request), reference(request), request)
 
 
-@settings(CHECKED, max_examples=60)
+@settings(CHECKED, max_examples=25)
 @given(request=case("adaptive_log_softmax_with_loss", ("float64",)))
 def test_adaptive_softmax_answers_each_targets_log_probability(request: dict[str, Any]) -> None:
     expected = adaptive_output(tensors_of(request, "float64"), {"div_value": 2.0})
