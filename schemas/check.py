@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import values
+from schemas.cotangents import check_cotangents
 from schemas.dims import numel, show
 from schemas.dtype import FLOATING, LARGEST, NAMES, FloatingName, cast_floating, is_floating, widest
 from schemas.field import TensorField
@@ -41,6 +42,7 @@ class Checked:
     reduction: str = "mean"
     gradients: tuple[str, ...] = ()
     cotangent: NDArray[Any] | None = None
+    cotangents: NDArray[Any] | None = None
     count: int = 0
     ignored: int = 0
     divisor: int | None = None
@@ -51,7 +53,8 @@ class Checked:
 
 def check(request: LossRequest, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
     """Check a request whose fields are read, except those that are `broken`; append to `faults` all that is wrong."""
-    cotangent = None if "cotangent" in broken else request.cotangent
+    many = request.cotangents
+    cotangent = request.cotangent if many is None else many
     checked, state = check_tensors(request, reading, broken, faults, cotangent)
     if state == "refused":
         return checked
@@ -63,10 +66,13 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
         empty = checked.count == 0 and not request.mean_divides(checked)
         if request.on_empty == "error" and empty and checked.reduction in MEANS:
             faults.append(Fault("/on_empty", "nothing contributes to the mean, and on_empty is error"))
-        checked.cotangent = _cotangent(cotangent, checked, faults)
+        if many is None:
+            checked.cotangent = _cotangent(cotangent, checked, faults)
+        else:
+            check_cotangents(request, many, checked, faults)
     if not faults:
         checked.divisor = request.mean_divides(checked)
-        checked.key = _key(request, checked)
+        checked.key = _key(request, checked) if many is None else None
     return checked
 
 

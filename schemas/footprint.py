@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from schemas.cotangents import extra_elements
 from schemas.dtype import FLOATING
 from schemas.tensor_request import TensorRequest
 
@@ -28,6 +29,10 @@ def footprint(request: TensorRequest) -> Footprint:
     tensors = sum([array.nbytes for array in checked.tensors.values()])
     if checked.cotangent is not None:
         tensors += checked.cotangent.nbytes
+    elements = layout.elements
+    if checked.cotangents is not None:
+        tensors += checked.cotangents.nbytes
+        elements -= extra_elements(checked)  # they are in the answer, and computed one after the other
     numbers = request.numbers()
-    work = layout.elements * max(size, LEAST_SIZE) * request.workspace
+    work = elements * max(size, LEAST_SIZE) * request.workspace
     return Footprint(tensors, numbers * size, work, numbers)

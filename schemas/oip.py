@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.oip_tensors import COTANGENT, GRADIENT, fields, options, outputs, shape
+from schemas.oip_tensors import COTANGENT, GRADIENT, UPSTREAM, fields, options, outputs, shape
 from schemas.request import ABSENT, LossRequest
 from schemas.tensor import Tensor
 
@@ -234,8 +234,10 @@ def _datatype(cls: type[LossRequest], name: str) -> str:
 
 
 def _shape(cls: type[LossRequest], name: str) -> list[int]:
-    """As the outputs' loss, the cotangent is 0-d under the default reduction."""
-    return [] if name == COTANGENT else shape(fields(cls)[name].dims)
+    """As the outputs' loss, the cotangent is 0-d under the default reduction, and there is one dim of cotangents."""
+    if name in UPSTREAM:
+        return [] if name == COTANGENT else [-1]
+    return shape(fields(cls)[name].dims)
 
 
 def _output_shape(cls: type[LossRequest], name: str) -> list[int]:

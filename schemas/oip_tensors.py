@@ -33,6 +33,9 @@ CODES: Final[dict[np.dtype, str]] = {dtype: name for name, dtype in DATATYPES.it
 GRADIENT: Final = "gradients."
 """What the name of a gradient's output starts with; its tensor's name follows."""
 COTANGENT: Final = "cotangent"
+COTANGENTS: Final = "cotangents"
+UPSTREAM: Final = (COTANGENT, COTANGENTS)
+"""Inputs of every loss that are no tensors of its own."""
 LISTED: Final = re.compile(r"(\w+)\.(0|[1-9]\d{0,2})\.(\w+)", re.ASCII)
 """A tensor in a list of objects: `tail.0.output`."""
 
@@ -53,8 +56,9 @@ def fields(cls: type[LossRequest]) -> dict[str, TensorField]:
     """The contract of every tensor by its input's name; of those in a list, only the first object's."""
     names = [f"{name}.0.{part}" for name, parts in listed(cls).items() for part in parts]
     given = {name: Tensor(np.zeros(0), typed=False) for name in names}
-    every = {**cls.fields_of(given), COTANGENT: Floats(cls.unreduced)}
-    return {name: every[name] for name in (*cls.tensor_fields, *names, COTANGENT)}
+    many = " | ".join(" ".join(("K", *form)) for form in forms(cls.unreduced))
+    every = {**cls.fields_of(given), COTANGENT: Floats(cls.unreduced), COTANGENTS: Floats(many)}
+    return {name: every[name] for name in (*cls.tensor_fields, *names, *UPSTREAM)}
 
 
 def is_tensor(cls: type[LossRequest], name: str) -> bool:
@@ -66,8 +70,8 @@ def is_tensor(cls: type[LossRequest], name: str) -> bool:
 
 
 def is_input(cls: type[LossRequest], name: str) -> bool:
-    """Whether a loss takes an input of that name: a tensor, or the cotangent."""
-    return name == COTANGENT or is_tensor(cls, name)
+    """Whether a loss takes an input of that name: a tensor, the cotangent, or the cotangents."""
+    return name in UPSTREAM or is_tensor(cls, name)
 
 
 def is_output(cls: type[LossRequest], name: str) -> bool:
@@ -83,7 +87,7 @@ def outputs(cls: type[LossRequest]) -> tuple[str, ...]:
     gradients = [
         f"{GRADIENT}{name}"
         for name, spec in fields(cls).items()
-        if name != COTANGENT and spec.differentiable != "never"
+        if name not in UPSTREAM and spec.differentiable != "never"
     ]
     return ("loss", *gradients, *cls.extra_answers)
 

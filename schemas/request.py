@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from schemas.check import Checked, check
+from schemas.cotangents import MAX_COTANGENTS
 from schemas.dims import numel
 from schemas.problem import Fault
 from schemas.tensor import Reading, Tensor
@@ -65,6 +66,11 @@ class LossRequest(TensorRequest):
         description="The upstream gradient v, of exactly the shape of the answered loss (0-d for `mean` and `sum`); "
         "gradients are then v-Jacobian products. Ones if left out.",
     )
+    cotangents: Tensor = Field(
+        ABSENT,
+        description=f"Up to {MAX_COTANGENTS} upstream gradients at once, in place of `cotangent`: K times the shape of "
+        "the answered loss, K in front. Each gradient then has K in front too: the products with each of them.",
+    )
     on_empty: Literal["nan", "zero", "error"] = Field(
         "nan", description="What `mean` is when nothing contributes: NaN as in PyTorch, zero, or a 422 problem."
     )
@@ -88,7 +94,8 @@ class LossRequest(TensorRequest):
         checked = self.checked
         values = numel(checked.layout.unreduced)
         found = values * len(self.extra_answers) + (values if checked.reduction == "none" else 1)
-        return found + sum([numel(checked.tensors[name].shape) for name in checked.gradients])
+        times = 1 if checked.cotangents is None else len(checked.cotangents)
+        return found + times * sum([numel(checked.tensors[name].shape) for name in checked.gradients])
 
     # What is derived from a subclass's fields, once.
 

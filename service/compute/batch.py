@@ -34,7 +34,7 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
     first = batch[0]
     checked = first.checked
     if 0 in checked.layout.unreduced:
-        return [_nothing(first)]
+        return [nothing(first)]
     stacked = stack(batch, pads=FORMULAS[type(first)].pads)
     run = evaluate(
         first,
@@ -46,15 +46,19 @@ def compute(batch: Sequence[LossRequest], device: Device) -> list[LossResult]:
     )
     if len(batch) == 1 and _plain(first, run.terms):
         return [_answer(first, stacked, run, device)]
-    return _answers(batch, stacked, run, device)
+    return answers(batch, stacked, run, device)
 
 
 class Evaluated(NamedTuple):
-    """A formula's terms; the tensors that gradients are wanted in; and, on the device, what these start from."""
+    """A formula's terms; the tensors that gradients are wanted in; and, on the device, what these start from.
+
+    `widened`: computed in float32, for a half type.
+    """
 
     terms: Terms
     inputs: Gradients
     scale: Tensor | None
+    widened: bool
 
 
 def evaluate(
@@ -94,7 +98,7 @@ def evaluate(
         with torch.set_grad_enabled(bool(wanted)):
             terms = formula.function(first, tensors)
     _hold_to_contract(first, terms, values)
-    return Evaluated(terms, {name: tensors[name] for name in wanted}, scale)
+    return Evaluated(terms, {name: tensors[name] for name in wanted}, scale, widened)
 
 
 def _wanted(batch: Sequence[LossRequest]) -> Sequence[str]:
@@ -117,8 +121,8 @@ def _plain(request: LossRequest, terms: Terms) -> bool:
 
 
 def _answer(request: LossRequest, stacked: Stack, run: Evaluated, device: Device) -> LossResult:
-    """What `_answers` gives for one plain request, with none of what several need."""
-    terms, inputs, scale = run
+    """What `answers` gives for one plain request, with none of what several need."""
+    terms, inputs, scale, _ = run
     segments = stacked.segments
     checked = request.checked
     total = reduce.totals(terms.values, segments)
@@ -129,25 +133,23 @@ def _answer(request: LossRequest, stacked: Stack, run: Evaluated, device: Device
         reduced = reduce.quotient(reduced, divisor or 0, checked.count, request.on_empty)
     dtype = FLOATING[checked.dtype]
     segment = segments[0]
-    own = {name: _cut(array, name, segment, request) for name, array in zip(gradients, arrays, strict=True)}
+    own = {name: cut(array, name, segment, request) for name, array in zip(gradients, arrays, strict=True)}
     return _result(checked, typed(np.array(reduced), dtype)[()], own, divisor, {})
 
 
-def _answers(
+def answers(
     batch: Sequence[LossRequest],
     stacked: Stack,
     run: Evaluated,
     device: Device,
 ) -> list[LossResult]:
-    terms, inputs, scale = run
+    """The answers to stacked requests, in order."""
+    terms, inputs, scale, _ = run
     segments = stacked.segments
     reductions = {segment.checked.reduction for segment in segments}
-    # Plain sums, and what means divide: the same, but where a formula gives its values sizes.
-    sums = reduce.totals(terms.values, segments) if reductions != {"none"} else None
-    numerators = sums if terms.sizes is None else reduce.totals(terms.values.detach() / terms.sizes, segments)
-    divisors = None if terms.shares is None else reduce.totals(terms.shares, segments)
+    sums, numerators, divisors = totals(terms, segments)
     gradients = backward(terms, inputs, scale, segments, numerators, divisors) if inputs else {}
-    narrowed = _narrowed(segments, gradients)
+    narrowed = narrow(segments, gradients)
 
     downloads = [tensor for tensor in (sums, numerators, divisors) if tensor is not None]
     if "none" in reductions:
@@ -181,12 +183,31 @@ def _answers(
         own = {
             name: host_narrowed[at, name]
             if (at, name) in host_narrowed
-            else _cut(host_gradients[name], name, segment, request)
+            else cut(host_gradients[name], name, segment, request)
             for name in checked.gradients
         }
         divisor = None if terms.sizes is not None else host_divisors[at]
         results.append(_result(checked, loss, own, divisor, extras))
     return results
+
+
+class Totals(NamedTuple):
+    """One number a segment: plain sums (`None` where no segment asks), what means divide, and what they divide by."""
+
+    sums: Tensor | None
+    numerators: Tensor | None
+    divisors: Tensor | None
+
+
+def totals(terms: Terms, segments: Sequence[Segment]) -> Totals:
+    """Plain sums, and what means divide: the same, but where a formula gives its values sizes."""
+    reduced = any([segment.checked.reduction != "none" for segment in segments])  # noqa: C419 - quicker
+    sums = reduce.totals(terms.values, segments) if reduced else None
+    return Totals(
+        sums,
+        sums if terms.sizes is None else reduce.totals(terms.values.detach() / terms.sizes, segments),
+        None if terms.shares is None else reduce.totals(terms.shares, segments),
+    )
 
 
 def backward(
@@ -196,8 +217,10 @@ def backward(
     segments: Sequence[Segment],
     numerators: Tensor | None,
     divisors: Tensor | None,
+    *,
+    again: bool = False,
 ) -> Gradients:
-    """One backward pass over the whole stack, each segment with its own scale."""
+    """One backward pass over the whole stack, each segment with its own scale; `again`: more of them are to come."""
     if terms.backward is None and not terms.values.requires_grad:
         return {name: torch.zeros_like(tensor) for name, tensor in inputs.items()}
     outputs = [terms.values]
@@ -214,11 +237,13 @@ def backward(
             scales.append(for_shares)
     if terms.backward is not None:
         return terms.backward(scales[0])
-    found = torch.autograd.grad(outputs, list(inputs.values()), scales, allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        outputs, list(inputs.values()), scales, retain_graph=again, allow_unused=True, materialize_grads=True
+    )
     return dict(zip(inputs, found, strict=True))
 
 
-def _narrowed(segments: Sequence[Segment], gradients: Gradients) -> dict[tuple[int, str], Tensor]:
+def narrow(segments: Sequence[Segment], gradients: Gradients) -> dict[tuple[int, str], Tensor]:
     """Gradients in tensors that were broadcast: summed back to the tensor's own shape, segment by segment."""
     found = {}
     for at, segment in enumerate(segments):
@@ -226,12 +251,12 @@ def _narrowed(segments: Sequence[Segment], gradients: Gradients) -> dict[tuple[i
         for name in layout.spread:
             if name in segment.checked.gradients and layout.shapes[name] != layout.unreduced:
                 full = gradients[name][segment.start : segment.stop].reshape(layout.unreduced)
-                narrow = full.sum_to_size(*layout.spread[name]) if layout.spread[name] else full.sum()
-                found[at, name] = narrow.reshape(layout.shapes[name])
+                own = full.sum_to_size(*layout.spread[name]) if layout.spread[name] else full.sum()
+                found[at, name] = own.reshape(layout.shapes[name])
     return found
 
 
-def _cut(gradient: NDArray[Any], name: str, segment: Segment, request: LossRequest) -> NDArray[Any]:
+def cut(gradient: NDArray[Any], name: str, segment: Segment, request: LossRequest) -> NDArray[Any]:
     """A segment's gradient in one tensor, of the tensor's own shape."""
     if request.stacking == "alone" or name in segment.checked.layout.shared:
         return gradient
@@ -267,7 +292,7 @@ def _result(
     )
 
 
-def _nothing(request: LossRequest) -> LossResult:
+def nothing(request: LossRequest) -> LossResult:
     """The answer where the unreduced loss has no elements: torch is not asked."""
     checked = request.checked
     dtype = FLOATING[checked.dtype]

@@ -11,6 +11,7 @@ from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import batch as batches
 from service.compute.bundle import compute_bundle
+from service.compute.cotangents import compute_products
 from service.compute.operations import FUNCTIONS
 from service.compute.transfer import Device
 
@@ -36,4 +37,6 @@ def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
         return [compute_bundle(first, device)]
     if isinstance(first, Operation):
         return [FUNCTIONS[type(first)](first, device)]
+    if first.checked.cotangents is not None:
+        return [compute_products(cast(LossRequest, first), device)]  # without a key: alone
     return batches.compute(cast(Sequence[LossRequest], batch), device)  # all others are always alone
