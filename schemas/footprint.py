@@ -10,6 +10,8 @@ from schemas.tensor_request import TensorRequest
 
 LEAST_SIZE: Final = 4
 """Bytes of an element in work space: half types may be computed in float32."""
+KEPT: Final = 2
+"""Times as much work space where there are more backward passes than one (tests/contract/test_footprint.py)."""
 
 
 class Footprint(NamedTuple):
@@ -32,7 +34,8 @@ def footprint(request: TensorRequest) -> Footprint:
     elements = layout.elements
     if checked.cotangents is not None:
         tensors += checked.cotangents.nbytes
-        elements -= extra_elements(checked)  # they are in the answer, and computed one after the other
+        # Those gradients are in the answer, and made one after the other; what they are made from stays meanwhile.
+        elements = KEPT * (elements - extra_elements(checked))
     numbers = request.numbers()
     work = elements * max(size, LEAST_SIZE) * request.workspace
     return Footprint(tensors, numbers * size, work, numbers)

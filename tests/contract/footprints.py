@@ -139,12 +139,20 @@ def resident(member: str) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(member))
 
 
+HOW: dict[str, dict[str, Any]] = {
+    "mean": {"reduction": "mean"},
+    "none": {"reduction": "none"},
+    "cotangents": {"reduction": "mean", "cotangents": np.ones(3)},
+}
+"""What the losses are asked for."""
+
+
 def main(dtype: str, numbers: int) -> None:
-    """Measure every request, with all gradients, reduced and not; the second time, when torch has loaded its parts."""
+    """Measure every request, with all gradients, reduced, not, and with many cotangents; the second time, when torch has loaded its parts."""
     libc, device = ctypes.CDLL("libc.so.6"), open_device("cpu")
     for name, members in cases(numbers, dtype):
-        for reduction in ("mean", "none"):
-            asked = {**members, "dtype": dtype, "reduction": reduction, "gradients": differentiable(name, members)}
+        for how, more in HOW.items():
+            asked = {**members, "dtype": dtype, "gradients": differentiable(name, members), **more}
             request = LOSSES[name].model_validate(asked)
             for _ in range(2):
                 libc.malloc_trim(0)
@@ -153,7 +161,7 @@ def main(dtype: str, numbers: int) -> None:
                 compute([request], device)
                 peak = resident("VmHWM") - before
             taken = footprint(request)
-            sys.stdout.write(f"{name} {reduction} {peak} {taken.work + taken.answer}\n")
+            sys.stdout.write(f"{name} {how} {peak} {taken.work + taken.answer}\n")
 
 
 if __name__ == "__main__":

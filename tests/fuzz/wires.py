@@ -61,13 +61,15 @@ def large_json_samples() -> list[Sample]:
 
 
 def safetensors_samples() -> list[Sample]:
-    """Every loss's example, all its tensors binary; and with a cotangent and options."""
+    """Every loss's example, all its tensors binary; and with options and one cotangent, or two."""
     found = []
     for cls in LOSSES.values():
         tensors, members = arrays_of(cls)
         cotangent = {"cotangent": np.array(2.0, np.float16)}
         more = {"reduction": "sum", "on_empty": "zero", "gradients": [*tensors][:1]}
-        for body in (pack(tensors, **members), pack({**tensors, **cotangent}, **{**members, **more})):
+        cotangents = {"cotangents": np.array([2.0, 0.5], np.float16)}
+        for upstream, options in (({}, {}), (cotangent, more), (cotangents, more)):
+            body = pack({**tensors, **upstream}, **{**members, **options})
             start = 8 + int.from_bytes(body[:8], "little")
             found.append(Sample(body[8:start], body[start:]))
     return found

@@ -90,6 +90,14 @@ def test_a_cotangent_is_a_tensor_like_any(client: InProcess) -> None:
     assert list(pointers(problem)) == ["/cotangent"]
 
 
+def test_many_cotangents_are_a_tensor_with_their_number_in_front(client: InProcess) -> None:
+    v = np.array([1, -2, 0], np.float32)
+    tensors, _ = ask(client, {**PAIR, "cotangents": v}, loss="mse_loss", reduction="sum")
+    assert tensors["gradients.input"].tolist() == [(2 * (PAIR["input"] - 1) * one).tolist() for one in v]
+    problem = refusal(client, 422, pack({**PAIR, "cotangents": v}, loss="mse_loss", reduction="none"))
+    assert list(pointers(problem)) == ["/cotangents"]
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
 def test_the_answer_has_the_requests_type(client: InProcess, dtype: Any) -> None:
     tensors, result = ask(client, {name: array.astype(dtype) for name, array in PAIR.items()}, loss="mse_loss")

@@ -49,7 +49,7 @@ def numbers(array: Array) -> Any:
 
 def tensors(request: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
     """The tensors of a request for a loss by their inputs' names, and all else of it."""
-    known = {*LOSSES[request["loss"]].tensor_fields, "cotangent"}
+    known = {*LOSSES[request["loss"]].tensor_fields, "cotangent", "cotangents"}
     found: dict[str, Array] = {}
     rest: dict[str, Any] = {}
     for name, value in request.items():

@@ -52,7 +52,7 @@ def test_every_loss_is_a_model(client: InProcess, name: str) -> None:
     assert (found["name"], found["versions"], found["platform"]) == (name, ["1"], "gradwire")
     inputs = {one["name"]: one for one in found["inputs"]}
     catalogue = {one["name"]: one for one in client.get(f"/v1/losses/{name}").json()["tensors"]}
-    assert set(inputs) - {"tail.0.projection", "tail.0.output"} == {*catalogue, "cotangent"}
+    assert set(inputs) - {"tail.0.projection", "tail.0.output"} == {*catalogue, "cotangent", "cotangents"}
     for tensor, entry in catalogue.items():
         assert inputs[tensor]["datatype"] == ("FP32" if entry["kind"] == "floating" else "INT64")
         assert inputs[tensor]["parameters"] == {
@@ -74,6 +74,7 @@ def test_the_shapes_of_a_model_are_those_of_its_usual_form(client: InProcess) ->
         "target": [-1],
         "weight": [-1],
         "cotangent": [],
+        "cotangents": [-1],
     }
     assert {one["name"]: one["shape"] for one in found["outputs"]} == {
         "loss": [],

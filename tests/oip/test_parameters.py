@@ -51,6 +51,17 @@ def test_the_cotangent_is_an_input(client: InProcess) -> None:
     assert gradient[1].any()
 
 
+def test_many_cotangents_are_an_input(client: InProcess) -> None:
+    cotangents = of_json("cotangents", np.array([[0.0, 2.0], [1.0, 0.0], [0.0, 0.0]], np.float32))
+    asked = {"inputs": [*INPUTS, cotangents], "parameters": {"reduction": "none"}}
+    products = infer(client, "cross_entropy", asked).outputs["gradients.input"]
+    one = of_json("cotangent", np.array([0.0, 2.0], np.float32))
+    alone = infer(client, "cross_entropy", {**asked, "inputs": [*INPUTS, one]}).outputs["gradients.input"]
+    assert products.shape == (3, *alone.shape)
+    assert products[0].tobytes() == alone.tobytes()
+    assert not products[2].any()
+
+
 def test_parameters_that_mean_nothing_here_change_nothing(client: InProcess) -> None:
     asked = document(
         parameters={

@@ -50,6 +50,22 @@ def test_a_cotangent_counts() -> None:
     assert list(faults_within(35, "mse_loss", **plain, cotangent=ones)) == [""]
 
 
+def test_each_of_many_cotangents_counts_with_its_gradients() -> None:
+    ones = np.ones(10, np.float32)
+    plain = {"input": ones, "target": ones, "cotangents": np.ones(4, np.float32)}
+    needed = 30 + 4 + 4 * 10
+    assert elements("mse_loss", **plain) == needed
+    assert list(faults_within(needed - 1, "mse_loss", **plain)) == ["/cotangents"]
+    assert elements("mse_loss", **plain, gradients=[]) == 34
+
+
+def test_many_cotangents_of_empty_rows_are_bounded() -> None:
+    hollow = np.zeros((30_000, 0), np.float32)
+    asked = {"input": hollow, "target": hollow}
+    assert elements("mse_loss", **asked, cotangents=[1.0, 1.0]) == 2
+    assert list(faults("mse_loss", **asked, cotangents=[1.0, 1.0, 1.0])) == ["/cotangents"]
+
+
 def test_ctc_counts_its_states() -> None:
     frames, batch, classes, longest = 7, 3, 5, 4
     found = elements(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.cotangents import MAX_COTANGENTS
 from schemas.dtype import FLOATING, widest
 from schemas.losses import LOSSES
 from schemas.problem import InvalidRequest
@@ -136,6 +137,31 @@ def test_tensors_without_a_gradient_in_torch_are_refused(name: str, tensor: str)
 def test_a_cotangent_has_exactly_the_losss_shape(reduction: str, good: Any, bad: Any) -> None:
     assert accepted("mse_loss", **MSE, reduction=reduction, cotangent=good).checked.cotangent is not None
     assert list(faults("mse_loss", **MSE, reduction=reduction, cotangent=bad)) == ["/cotangent"]
+
+
+@pytest.mark.parametrize(
+    ("reduction", "good", "bad"),
+    [
+        ("mean", [1.0, 2.0, 3.0], [[1.0], [2.0]]),
+        ("mean", [], 1.0),
+        ("none", [[1.0, 1.0]], [1.0, 1.0]),
+        ("none", [], [[1.0, 1.0, 1.0]]),
+        ("sum", [1.0] * MAX_COTANGENTS, [1.0] * (MAX_COTANGENTS + 1)),
+    ],
+)
+def test_cotangents_are_so_many_times_the_losss_shape(reduction: str, good: Any, bad: Any) -> None:
+    assert len(accepted("mse_loss", **MSE, reduction=reduction, cotangents=good).checked.cotangents) == len(good)
+    assert list(faults("mse_loss", **MSE, reduction=reduction, cotangents=bad)) == ["/cotangents"]
+
+
+@pytest.mark.parametrize("cotangents", [None, "x", [1.0, [2.0]]])
+def test_cotangents_are_a_tensor(cotangents: Any) -> None:
+    pointers = faults("mse_loss", **MSE, cotangents=cotangents)
+    assert [pointer.split("/")[1] for pointer in pointers] == ["cotangents"]
+
+
+def test_cotangents_go_without_a_cotangent() -> None:
+    assert list(faults("mse_loss", **MSE, cotangent=1.0, cotangents=[1.0])) == ["/cotangents"]
 
 
 def test_all_faults_are_told_at_once() -> None:
