@@ -49,6 +49,9 @@ class CatalogueEntry(BaseModel):
         description="How requests are computed together: flattened (elements), along their rows, or never (alone). "
         "Answers are the same either way."
     )
+    twice_differentiable: bool = Field(
+        description="Whether it has Hessian-vector products: PyTorch differentiates its gradients again."
+    )
     notes: list[str] = Field(description="Where it hurts, and where Gradwire differs from its source.")
     source: str = Field(description="Where its meaning is from.")
     example: dict[str, Any] = Field(description="A request that can be sent as it is.")
@@ -89,6 +92,7 @@ def entry(cls: type[LossRequest]) -> CatalogueEntry:
         gradients=list(cls.predictions),
         mean=about.mean,
         batching=cls.stacking,
+        twice_differentiable=cls.twice_differentiable,
         notes=list(about.notes),
         source=about.source,
         example=example(cls),

@@ -189,13 +189,13 @@ def _gradients(request: LossRequest, checked: Checked, broken: set[str], faults:
         elif name not in request.arrays():
             reason = f"{name} is not in the request"
         else:
-            reason = _not_differentiable(request, name, known[name], checked.layout)
+            reason = not_differentiable(request, name, known[name], checked.layout)
         if reason:
             faults.append(Fault(pointer("gradients", at), reason))
     return tuple(request.gradients)
 
 
-def _not_differentiable(request: LossRequest, name: str, spec: TensorField, layout: Layout) -> str | None:
+def not_differentiable(request: LossRequest, name: str, spec: TensorField, layout: Layout) -> str | None:
     """Why there is no gradient in this tensor, if there is none."""
     if spec.differentiable == "always" or (spec.differentiable == "with probabilities" and layout.probabilities):
         return None

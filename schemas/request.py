@@ -52,6 +52,8 @@ class LossRequest(TensorRequest):
     extra_answers: ClassVar[tuple[str, ...]] = ()
     """What is answered beside the loss and its gradients: tensors of the unreduced loss's shape."""
     aliases: ClassVar[tuple[str, ...]]
+    twice_differentiable: ClassVar[bool] = True
+    """Whether torch differentiates its gradients again (tests/compute/test_second_order.py tries)."""
 
     reduction: Reduction = Field(
         "mean", description="`none` answers the unreduced loss; `mean` divides as the catalogue says; `sum` adds up."
@@ -80,6 +82,10 @@ class LossRequest(TensorRequest):
     def mean_divides(self, checked: Checked) -> int | None:
         """What `mean` divides by, where that is a count; `None` where the formula tells it, from weights."""
         return checked.count
+
+    def once_only(self) -> str | None:
+        """Why there are no second derivatives of this request, if there are none."""
+        return None if self.twice_differentiable else f"PyTorch does not differentiate the gradient of {self.name} again"
 
     def default_gradients(self) -> tuple[str, ...]:
         """The loss's predictions (and parameters): what `gradients` is when left out, as far as it is there."""

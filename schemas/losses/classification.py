@@ -139,6 +139,7 @@ class MultiMargin(LossRequest):
     )
     unreduced: ClassVar[str] = "() | N"
     stacking: ClassVar[Stacking] = "rows"
+    twice_differentiable: ClassVar[bool] = False
 
     loss: Literal["multi_margin_loss", "MultiMarginLoss"] = "multi_margin_loss"
     input: Annotated[Tensor, Floats("C | N C")] = Field(description="Scores.")

@@ -31,6 +31,7 @@ class MultiLabelMargin(LossRequest):
     )
     unreduced: ClassVar[str] = "() | N"
     stacking: ClassVar[Stacking] = "rows"
+    twice_differentiable: ClassVar[bool] = False
 
     loss: Literal["multilabel_margin_loss", "MultiLabelMarginLoss"] = "multilabel_margin_loss"
     input: Annotated[Tensor, Floats("C | N C")] = Field(description="Scores.")

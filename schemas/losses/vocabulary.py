@@ -83,6 +83,10 @@ class LinearCrossEntropy(CrossEntropyTargets):
             least = -(-checked.count // MAX_CHUNKS)
             faults.append(Fault("/chunk_size", f"makes more than {MAX_CHUNKS} chunks; at least {least} is needed"))
 
+    def once_only(self) -> str | None:
+        """In chunks, the gradients are made in the forward pass."""
+        return None if self.chunk_size is None else "with chunk_size, PyTorch does not differentiate the gradient again"
+
     def refuses_ignore_index(self) -> bool:
         """PyTorch refuses any, once given."""
         return True
