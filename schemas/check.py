@@ -16,7 +16,7 @@ from schemas.dims import numel, show
 from schemas.dtype import FLOATING, LARGEST, NAMES, FloatingName, cast_floating, is_floating, widest
 from schemas.field import TensorField
 from schemas.layout import MAX_EMPTY, Layout
-from schemas.problem import TOO_LARGE, Fault, pointer
+from schemas.problem import TOO_LARGE, Fault, place, pointer
 from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check_tensors(
     elements = layout.elements + (0 if beside is None else beside.array.size)
     if layout.hollow is not None:
         detail = f"a tensor without elements may have at most {MAX_EMPTY} empty rows"
-        faults.append(Fault(pointer(*layout.hollow.split(".")), detail, TOO_LARGE))
+        faults.append(Fault(place(layout.hollow), detail, TOO_LARGE))
         return Checked({}, layout), "refused"
     if elements > reading.max_elements:
         detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"

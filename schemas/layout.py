@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.dims import Bound, Shape, bind, expected, extent, fits, forms, numel, show, spell
 from schemas.field import TensorField
-from schemas.problem import Fault, pointer
+from schemas.problem import Fault, place
 
 if TYPE_CHECKING:
     from schemas.tensor_request import TensorRequest
@@ -54,11 +54,11 @@ class Layout:
 
     def fault(self, name: str, detail: str) -> None:
         """Note that this tensor's shape does not fit."""
-        self.faults.append(Fault(pointer(*name.split(".")), detail))
+        self.faults.append(Fault(place(name), detail))
 
     def faulty(self, name: str) -> bool:
         """Whether this tensor's shape does not fit."""
-        return bool(self.faults) and any(fault.pointer == pointer(*name.split(".")) for fault in self.faults)
+        return bool(self.faults) and any(fault.pointer == place(name) for fault in self.faults)
 
     def bind(self, specs: dict[str, TensorField]) -> None:
         """Choose the form by the first tensor, and fit every tensor that does not broadcast to it."""

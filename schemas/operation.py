@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from schemas.check import Checked, check_tensors
-from schemas.dtype import FloatingName
-from schemas.problem import Fault
-from schemas.tensor import Reading
+from schemas.dtype import FLOATING, FloatingName
+from schemas.layout import Layout, Shapes, layout_of
+from schemas.problem import Entry, Fault, place
+from schemas.tensor import Reading, Tensor
 from schemas.tensor_request import TensorRequest
 
 Path = tuple[str, ...]
+
+MAX_NAME = 256
+"""Characters of a name that a caller gives to a tensor."""
 
 
 class Operation(TensorRequest):
@@ -37,8 +41,23 @@ class Operation(TensorRequest):
     unreduced: ClassVar[str] = "()"
     """Dims that tensors which broadcast expand to."""
 
+    def arrays(self) -> dict[str, Tensor]:
+        """The tensors that are there, those of maps as `<member>.<name>`, in the order of the fields."""
+        found = super().arrays()
+        for member in type(self).model_fields if self.maps else ():
+            if member in self.maps:
+                entries = self.__dict__[member] or {}
+                found |= {Entry(f"{member}.{name}"): tensor for name, tensor in entries.items()}
+        return found
+
+    def layout(self, shapes: Shapes) -> Layout:
+        """Of maps, whose names are the caller's, none is remembered."""
+        return layout_of.__wrapped__(type(self), shapes, self.unreduced) if self.maps else super().layout(shapes)
+
     def examine(self, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
         """The tensors, and what the operation adds."""
+        if self.maps and not self._named(broken, faults):
+            return Checked({}, Layout({}))
         checked, state = check_tensors(self, reading, broken, faults)
         if state == "sound":
             self.check(checked, faults)
@@ -47,6 +66,21 @@ class Operation(TensorRequest):
     def numbers(self) -> int:
         """As many as the request has, if the class does not know better."""
         return self.checked.layout.elements
+
+    def _named(self, broken: set[str], faults: list[Fault]) -> bool:
+        """Whether maps are as small as they must be, and their names fit for use."""
+        given = [name for name in self.arrays() if name.split(".")[0] not in broken]
+        if len(given) > self.max_tensors:
+            faults.append(Fault("", f"{len(given)} tensors; at most {self.max_tensors} are taken"))
+            return False
+        odd = [name for name in given if type(name) is Entry and not 0 < len(name.partition(".")[2]) <= MAX_NAME]
+        faults += [Fault(place(name), f"a name has 1 to {MAX_NAME} characters") for name in odd]
+        return not odd
+
+    @staticmethod
+    def whole(count: int, dtype: FloatingName) -> int:
+        """As how many numbers of a type so many int64 ones count, for memory."""
+        return count * (8 // FLOATING[dtype].itemsize)
 
 
 class OperationAnswer(BaseModel):

@@ -37,6 +37,21 @@ def pointer(*parts: str | int) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+class Entry(str):
+    """The name of a tensor in an object of tensors whose names the caller chose: `state.layer1.weight.exp_avg`.
+
+    Only its first dot parts a path.
+    """
+
+    __slots__ = ()
+
+
+def place(name: str, *within: str | int) -> str:
+    """The JSON pointer of a tensor by its name, or of a spot in it: `tail.0.output` is `/tail/0/output`."""
+    path = name.split(".", 1) if type(name) is Entry else name.split(".")
+    return pointer(*path, *within)
+
+
 class ProblemError(BaseModel):
     """One fault of the request."""
 

@@ -32,7 +32,7 @@ from schemas.faults import faults_of
 from schemas.field import TensorField
 from schemas.layout import Layout, Shapes, layout_of
 from schemas.problem import Fault, InvalidRequest
-from schemas.tensor import Reading, Tensor
+from schemas.tensor import MAX_TENSORS, Reading, Tensor
 
 if TYPE_CHECKING:
     from schemas.check import Checked
@@ -66,6 +66,7 @@ class TensorRequest(BaseModel):
     """Members that are objects of tensors, whose names the caller chooses."""
     nested: ClassVar[frozenset[str]] = frozenset()
     """Members that are requests for a loss themselves."""
+    max_tensors: ClassVar[int] = MAX_TENSORS
     name: ClassVar[str]
     tensor_fields: ClassVar[dict[str, TensorField]]
     option_names: ClassVar[tuple[str, ...]]

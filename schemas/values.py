@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from schemas.dtype import BFLOAT16
 from schemas.field import DOMAINS, Domain
 from schemas.nested import first_not_whole
-from schemas.problem import Fault, pointer
+from schemas.problem import Fault, place
 from schemas.tensor import Tensor
 
 
@@ -18,7 +18,7 @@ def position(name: str, array: NDArray[Any], flags: NDArray[np.bool_]) -> tuple[
     """The JSON pointer of the first flagged element of a tensor, and that element."""
     flat = int(flags.reshape(-1).argmax())
     indices = [int(index) for index in np.unravel_index(flat, array.shape)] if array.ndim else []
-    return pointer(*name.split("."), *indices), array.reshape(-1)[flat].item()
+    return place(name, *indices), array.reshape(-1)[flat].item()
 
 
 def _comparable(array: NDArray[Any]) -> NDArray[Any]:
@@ -54,15 +54,13 @@ def not_whole(name: str, tensor: Tensor) -> Fault:
     found = None if tensor.source is None else first_not_whole(tensor.source)
     if found is not None:
         path, value = found
-        return Fault(
-            pointer(*name.split("."), *path), f"{value} is no whole number of 64 bits, written without a point"
-        )
+        return Fault(place(name, *path), f"{value} is no whole number of 64 bits, written without a point")
     if array.dtype.kind == "f":
         fractional = array != np.floor(array)
         if fractional.any():
             where, value = position(name, array, fractional)
             return Fault(where, f"{value} is no whole number")
-    return Fault(pointer(*name.split(".")), "whole numbers of 64 bits, written without a point, are needed here")
+    return Fault(place(name), "whole numbers of 64 bits, written without a point, are needed here")
 
 
 def check_indices(name: str, array: NDArray[Any], classes: int, ignore: int | None, faults: list[Fault]) -> int:

@@ -11,7 +11,7 @@ from schemas.dims import numel
 from schemas.field import Floats, Indices, Integers, TensorField
 from schemas.layout import Layout
 from schemas.losses.classification import IGNORED, SMOOTHING, CrossEntropyTargets
-from schemas.problem import Fault, pointer
+from schemas.problem import Fault, place
 from schemas.request import ABSENT, About, Int64, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
@@ -197,4 +197,4 @@ class AdaptiveLogSoftmaxWithLoss(LossRequest):
     @staticmethod
     def _expect(name: str, shape: tuple[int, ...], wanted: tuple[int, ...], faults: list[Fault]) -> None:
         if shape != wanted:
-            faults.append(Fault(pointer(*name.split(".")), f"shape {list(shape)}, but the cutoffs make {list(wanted)}"))
+            faults.append(Fault(place(name), f"shape {list(shape)}, but the cutoffs make {list(wanted)}"))

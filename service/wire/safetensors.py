@@ -86,7 +86,7 @@ def decode(body: Buffer, cls: type[R] | None, *, max_elements: int) -> R:
 
     Raises `InvalidRequest`, with status 400 faults where the body is no sound file, 415 for a dtype that is not served.
     """
-    file = read(body, MAX_TENSORS)
+    file = read(body, MAX_TENSORS if cls is None else cls.max_tensors)
     members = request_of(file)
     faults: list[Fault] = []
     for name, tensor in file.tensors.items():
