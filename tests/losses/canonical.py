@@ -31,12 +31,14 @@ class Reference:
 
     `unreduced`: the loss of each element, of tensors (floating ones float64, indices int64, masks boolean) and the
     options that the request has. `divisor`: what `mean` divides by (`None`: it is no quotient), and how many elements
-    are ignored. `mean`: the mean, where it is no quotient of the values' sum.
+    are ignored. `mean`: the mean, where it is no quotient of the values' sum. `cancels`: gradients are differences of
+    numbers as large as the loss, whose roundings stay in them.
     """
 
     unreduced: Callable[[Tensors, Options], Tensor]
     divisor: Callable[[Tensors, Options, Tensor], tuple[float | None, int]] = every
     mean: Callable[[Tensors, Options], Tensor] | None = None
+    cancels: bool = False
 
     def call(self, t: Tensors, options: Options, reduction: str) -> Tensor:
         """The loss."""

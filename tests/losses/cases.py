@@ -62,7 +62,8 @@ def differentiable(name: str, request: Request) -> list[str]:
     """The tensors of a request that gradients may be asked for in, by the loss's own contract."""
     found = []
     for member, spec in LOSSES[name].tensor_fields.items():
-        probabilities = name.endswith("cross_entropy") and "target" in request and is_floating(request["target"].dtype)
+        target = LOSSES[name].tensor_fields.get("target")
+        probabilities = target is not None and target.probabilities and is_floating(request["target"].dtype)
         if member in request and (
             spec.differentiable == "always" or (spec.differentiable == "with probabilities" and probabilities)
         ):
@@ -92,4 +93,6 @@ def _choose_forms(d: Draw, request: Request) -> None:
 
 def _rewritten(value: Array, form: str) -> Any:
     wide = value.astype(np.float64) if is_floating(value.dtype) else value
-    return wide.tolist() if form == "lists" and value.size else wide
+    if form == "lists" and value.size:
+        return (wide.astype(np.int64) if wide.dtype == np.bool_ else wide).tolist()  # lists hold numbers
+    return wide

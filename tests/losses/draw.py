@@ -94,8 +94,8 @@ class Draw:
     def mask(self, shape: Shape) -> Array:
         """What takes part: booleans or whole numbers, all of them as likely as none."""
         share = self.own(st.sampled_from((0.7, 1.0, 0.3, 0.0)))
-        kept = self.rng.random(shape) < share
-        return kept if self.flag() else np.asarray(kept.astype(np.int64))
+        kept = np.asarray(self.rng.random(shape) < share)
+        return np.asarray(kept if self.flag() else kept.astype(np.int64))
 
     def log_softmax(self, shape: Shape, axis: int) -> Array:
         """Log-probabilities over an axis."""
