@@ -53,8 +53,9 @@ class Checked:
 
 def check(request: LossRequest, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
     """Check a request whose fields are read, except those that are `broken`; append to `faults` all that is wrong."""
-    many = request.cotangents
-    cotangent = request.cotangent if many is None else many
+    own = request.__dict__
+    many = own["cotangents"]
+    cotangent = own["cotangent"] if many is None else many
     checked, state = check_tensors(request, reading, broken, faults, cotangent)
     if state == "refused":
         return checked

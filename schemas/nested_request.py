@@ -55,7 +55,9 @@ class _Nested:
             "description": DESCRIPTION,
             "type": "object",
             "required": ["loss"],
-            "properties": {"loss": {"title": "Loss", "type": "string", "description": "The loss: its name, or an alias."}},
+            "properties": {
+                "loss": {"title": "Loss", "type": "string", "description": "The loss: its name, or an alias."}
+            },
             "additionalProperties": True,
         }
 

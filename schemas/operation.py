@@ -36,6 +36,8 @@ class Operation(TensorRequest):
     """What a caller has to know beside the members."""
     example: ClassVar[dict[str, Any]]
     """A request that can be sent as it is."""
+    in_turns: ClassVar[bool] = False
+    """Whether it may be computed in several turns, between which others have theirs."""
     answer: ClassVar[type[BaseModel]]
     """What it is answered with, as JSON callers read it."""
     unreduced: ClassVar[str] = "()"
@@ -98,3 +100,7 @@ class OperationResult:
     members: dict[str, Any]
     dtype: FloatingName
     warnings: list[str] = field(default_factory=list)
+    rest: Operation | None = None
+    """What is still to be computed, in a turn of its own: this is then no answer yet."""
+    faults: list[Fault] = field(default_factory=list)
+    """What turned out to be wrong with the request only when it was computed: this is then a refusal."""

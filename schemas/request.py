@@ -54,6 +54,8 @@ class LossRequest(TensorRequest):
     aliases: ClassVar[tuple[str, ...]]
     twice_differentiable: ClassVar[bool] = True
     """Whether torch differentiates its gradients again (tests/compute/test_second_order.py tries)."""
+    normalised: ClassVar[tuple[str, ...]] = ()
+    """Log-probabilities whose gradient holds the backward step of the log_softmax before them (over the last dim)."""
 
     reduction: Reduction = Field(
         "mean", description="`none` answers the unreduced loss; `mean` divides as the catalogue says; `sum` adds up."
@@ -85,7 +87,9 @@ class LossRequest(TensorRequest):
 
     def once_only(self) -> str | None:
         """Why there are no second derivatives of this request, if there are none."""
-        return None if self.twice_differentiable else f"PyTorch does not differentiate the gradient of {self.name} again"
+        return (
+            None if self.twice_differentiable else f"PyTorch does not differentiate the gradient of {self.name} again"
+        )
 
     def default_gradients(self) -> tuple[str, ...]:
         """The loss's predictions (and parameters): what `gradients` is when left out, as far as it is there."""

@@ -44,6 +44,7 @@ class CTC(LossRequest):
     unreduced: ClassVar[str] = "() | N"
     predictions: ClassVar[tuple[str, ...]] = ("log_probs",)
     twice_differentiable: ClassVar[bool] = False
+    normalised: ClassVar[tuple[str, ...]] = ("log_probs",)
 
     loss: Literal["ctc_loss", "CTCLoss"] = "ctc_loss"
     log_probs: Annotated[Tensor, Floats("T C | T N C")] = Field(description="Log-probabilities of each frame.")

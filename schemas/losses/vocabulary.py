@@ -85,7 +85,8 @@ class LinearCrossEntropy(CrossEntropyTargets):
 
     def once_only(self) -> str | None:
         """In chunks, the gradients are made in the forward pass."""
-        return None if self.chunk_size is None else "with chunk_size, PyTorch does not differentiate the gradient again"
+        chunked = self.__dict__["chunk_size"] is not None
+        return "with chunk_size, PyTorch does not differentiate the gradient again" if chunked else None
 
     def refuses_ignore_index(self) -> bool:
         """PyTorch refuses any, once given."""

@@ -36,7 +36,7 @@ class Hvp(Operation):
     family: ClassVar[str] = "derivatives"
     description: ClassVar[str] = (
         "`H v`, where `H` holds the second derivatives of the reduced loss (times its `cotangent`; under `none` of the "
-        "unreduced loss's sum weighted by it) in all tensors that `vectors` names, taken together. Tensors that it does "
+        "unreduced loss's sum weighted by it) in all tensors that `vectors` names, taken together. Those that it does "
         "not name are constants. The catalogue tells which losses have second derivatives "
         "(`twice_differentiable`). float16 and bfloat16 are computed in float32. In safetensors the tensors are named "
         "`request.input` and `vectors.input`, and answered as `hvp.input`."
@@ -90,7 +90,7 @@ class Hvp(Operation):
 
 def same_type(operation: Operation, request: LossRequest, faults: list[Fault]) -> None:
     """Refuse another type for the operation than its request has."""
-    if operation.dtype is not None and operation.dtype != request.checked.dtype:
+    if operation.__dict__["dtype"] not in (None, request.checked.dtype):
         faults.append(Fault("/dtype", f"the request is of type {request.checked.dtype}: tell the type there"))
 
 

@@ -38,5 +38,5 @@ def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
     if isinstance(first, Operation):
         return [FUNCTIONS[type(first)](first, device)]
     if first.checked.cotangents is not None:
-        return [compute_products(cast(LossRequest, first), device)]  # without a key: alone
+        return [compute_products(first, device)]  # without a key: alone
     return batches.compute(cast(Sequence[LossRequest], batch), device)  # all others are always alone

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from schemas.operation import Operation
+from schemas.operation import Operation, OperationResult
+from schemas.problem import InvalidRequest
 from schemas.request import LossRequest
 from schemas.tensor_request import TensorRequest
-from service.engine import DeadlinePassed, Engine
+from service.engine import DeadlinePassed, Engine, Outcome
 from service.engine.tally import CALLER_GONE, DEADLINE
 from service.http.access import charge
 from service.http.admission import AT_ONCE, SCOPE_KEY, Admission, Claim, claimed
@@ -115,8 +116,25 @@ class Computing:
 
     def _submitted(self, request: LossRequest | Operation, deadline: float | None) -> asyncio.Future[Any]:
         if isinstance(request, Operation):
+            if request.in_turns:
+                return asyncio.ensure_future(self._in_turns(request, deadline))
             return self.engine.submit_operation(request, deadline=deadline)
         return self.engine.submit(request, deadline=deadline)
+
+    async def _in_turns(self, operation: Operation, deadline: float | None) -> Outcome[OperationResult]:
+        """The turns of an operation, one after the other; what they waited and took together.
+
+        Raises `InvalidRequest` where something turned out to be wrong with it.
+        """
+        name, queued, computed = operation.name, 0.0, 0.0
+        while True:
+            outcome = await self.engine.submit_operation(operation, deadline=deadline)
+            queued, computed = queued + outcome.queued, computed + outcome.computed
+            if outcome.result.faults:
+                raise InvalidRequest(outcome.result.faults, name)
+            if outcome.result.rest is None:
+                return outcome._replace(queued=queued, computed=computed)
+            operation = outcome.result.rest
 
     async def body(self, scope: Scope, receive: Receive, headers: Headers, factor: int = 3) -> Buffer:
         """The whole body of a request that is let in, within its bound; `factor` as a form's."""

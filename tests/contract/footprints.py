@@ -148,7 +148,10 @@ HOW: dict[str, dict[str, Any]] = {
 
 
 def main(dtype: str, numbers: int) -> None:
-    """Measure every request, with all gradients, reduced, not, and with many cotangents; the second time, when torch has loaded its parts."""
+    """Measure every request, with all gradients, reduced, not, and with many cotangents.
+
+    The second time, when torch has loaded its parts.
+    """
     libc, device = ctypes.CDLL("libc.so.6"), open_device("cpu")
     for name, members in cases(numbers, dtype):
         for how, more in HOW.items():

@@ -90,7 +90,18 @@ def test_null_is_no_tensor(client: InProcess, member: str) -> None:
 
 @pytest.mark.parametrize(
     "member",
-    ["reduction", "gradients", "dtype", "on_empty", "encoding", "size_average", "reduce", "delta", "cotangent", "cotangents"],
+    [
+        "reduction",
+        "gradients",
+        "dtype",
+        "on_empty",
+        "encoding",
+        "size_average",
+        "reduce",
+        "delta",
+        "cotangent",
+        "cotangents",
+    ],
 )
 def test_null_is_no_option(client: InProcess, member: str) -> None:
     assert list(client.faults("huber_loss", **SOUND, **{member: None})) == [f"/{member}"]

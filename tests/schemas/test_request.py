@@ -150,7 +150,9 @@ def test_a_cotangent_has_exactly_the_losss_shape(reduction: str, good: Any, bad:
     ],
 )
 def test_cotangents_are_so_many_times_the_losss_shape(reduction: str, good: Any, bad: Any) -> None:
-    assert len(accepted("mse_loss", **MSE, reduction=reduction, cotangents=good).checked.cotangents) == len(good)
+    found = accepted("mse_loss", **MSE, reduction=reduction, cotangents=good).checked.cotangents
+    assert found is not None
+    assert len(found) == len(good)
     assert list(faults("mse_loss", **MSE, reduction=reduction, cotangents=bad)) == ["/cotangents"]
 
 

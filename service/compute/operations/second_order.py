@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.operation import OperationResult
+from typing import Any
+
+from schemas.operation import OperationResult, Path
 from schemas.operations.second_order import Hvp
 from service.compute import batch
 from service.compute.operations.register import register
@@ -15,8 +17,8 @@ def _(r: Hvp, device: Device) -> OperationResult:
     (result,) = batch.compute([r.request], device)
     vectors = {name: vector.array for name, vector in r.vectors.items()}
     products = hessian_vector_product(r.request, vectors, device)
-    tensors = {("loss",): result.loss}
+    tensors: dict[Path, Any] = {("loss",): result.loss}
     tensors |= {("gradients", name): gradient for name, gradient in result.gradients.items()}
     tensors |= {("hvp", name): product for name, product in products.items()}
-    members = {} if result.gradients else {"gradients": {}}
+    members: dict[str, Any] = {} if result.gradients else {"gradients": {}}
     return OperationResult(tensors, members, result.dtype, result.warnings)
