@@ -1,4 +1,4 @@
-"""The README, and the page on forms, as data: its code blocks, and the table of losses that it must hold."""
+"""The README and pages with examples as data: their code blocks, and the table of losses that it must hold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from schemas.catalogue import catalogue
 
 README = Path(__file__).parents[2] / "README.md"
 WIRES = README.parent / "docs" / "wires.md"
+GRADIENTS = README.parent / "docs" / "gradients.md"
+CHECKING = README.parent / "docs" / "checking.md"
 
 
 class Block(NamedTuple):

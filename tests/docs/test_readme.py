@@ -1,4 +1,4 @@
-"""What the README and the page on forms show is what happens: its commands run, and answer what it says."""
+"""What the README and the pages with examples show is what happens: its commands run, and answer what it says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from tests.needs import needs
 from tests.serving import RunningServer
 
 SHOWN = "http://127.0.0.1:8000"
+
+
+SHOWN_ANSWERS = [
+    shown
+    for page in (readme.README, readme.WIRES, readme.GRADIENTS, readme.CHECKING)
+    for shown in readme.answered(page)
+]
 
 
 def output(command: list[str]) -> str:
@@ -39,7 +46,7 @@ def assert_same(found: Any, shown: Any) -> None:
         assert found == shown
 
 
-@pytest.mark.parametrize(("command", "answer"), readme.answered() + readme.answered(readme.WIRES))
+@pytest.mark.parametrize(("command", "answer"), SHOWN_ANSWERS)
 def test_a_command_answers_what_is_shown(command: str, answer: str, server: RunningServer) -> None:
     needs("curl")
     assert SHOWN in command or "gradwire loss" in command
