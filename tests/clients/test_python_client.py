@@ -82,3 +82,16 @@ def test_a_bad_request_is_a_typed_problem(module: Callable[[str], Any], http: An
     assert [(one.pointer, one.detail) for one in answer.parsed.errors] == [
         ("/target/0", "class index 7 is outside [0, 3)")
     ]
+
+
+def test_an_operation_has_a_method_and_a_request_class(module: Callable[[str], Any], http: Any) -> None:
+    models = module("models")
+    body = models.OptimizerStep.from_dict(
+        {"optimizer": "sgd", "lr": 0.5, "parameters": {"w": [1.0, 2.0]}, "gradients": {"w": [2.0, 0.0]}}
+    )
+    answer = module("api.optimizers.optimizer_step").sync(client=http, body=body)
+    assert isinstance(answer, models.OptimizerStepAnswer)
+    assert answer.parameters["w"] == [0.0, 2.0]
+    assert answer.state.to_dict() == {}
+    order = module("api.sampling.balanced_order").sync(client=http, body=models.BalancedOrder(labels=[0, 0, 1]))
+    assert order.order == [0, 2, 1, 2]

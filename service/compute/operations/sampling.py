@@ -70,14 +70,16 @@ def _(r: BalancedOrder, _device: Device) -> OperationResult:
     buffers = inverse.argsort(kind="stable")
     if r.seed is not None:
         buffers = np.lexsort((splitmix64(r.seed, labels.size), inverse))
+    repeats = counts.max(initial=0) / counts
     starts = counts.cumsum() - counts
     rounds = np.arange(counts.max(initial=0))
-    order = np.empty((classes.size, rounds.size), np.int64)
-    for row, start, count in zip(order, starts.tolist(), counts.tolist(), strict=True):
-        row[:] = np.resize(buffers[start : start + count], rounds.size)
-    repeats = rounds.size / counts
+    if r.interleave:
+        rounds = rounds[:, None]
+    else:
+        counts, starts = counts[:, None], starts[:, None]
+    order = buffers[rounds % counts + starts].reshape(-1)
     found: dict[Path, NDArray[Any]] = {
-        ("order",): np.ascontiguousarray(order.T if r.interleave else order).reshape(-1),
+        ("order",): order,
         ("classes",): classes,
         ("repeats",): typed(repeats, FLOATING[checked.dtype]),
     }
