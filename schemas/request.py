@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,9 @@ from schemas.dims import numel
 from schemas.problem import Fault
 from schemas.tensor import Reading, Tensor
 from schemas.tensor_request import ABSENT, Stacking, TensorRequest
+
+if TYPE_CHECKING:
+    from schemas.vectors.drawing import Drawing
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -51,6 +55,8 @@ class LossRequest(TensorRequest):
     """The tensors that `gradients` names when it is left out, as far as they are there."""
     extra_answers: ClassVar[tuple[str, ...]] = ()
     """What is answered beside the loss and its gradients: tensors of the unreduced loss's shape."""
+    varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """What test vectors give an option where its schema does not tell what would go; nothing: it is not tried alone."""
     aliases: ClassVar[tuple[str, ...]]
     twice_differentiable: ClassVar[bool] = True
     """Whether torch differentiates its gradients again (tests/compute/test_second_order.py tries)."""
@@ -80,6 +86,10 @@ class LossRequest(TensorRequest):
     )
     size_average: bool = Field(ABSENT, deprecated="Use reduction.", description="Mapped as PyTorch maps it.")
     reduce: bool = Field(ABSENT, deprecated="Use reduction.", description="Mapped as PyTorch maps it.")
+
+    @classmethod
+    def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
+        """Put right what was drawn for a test vector, where tensors hang together beyond their dims."""
 
     def mean_divides(self, checked: Checked) -> int | None:
         """What `mean` divides by, where that is a count; `None` where the formula tells it, from weights."""

@@ -16,6 +16,7 @@ import typer
 
 from service.key_commands import app as keys
 from service.serving.early import end_at_once_on_signals
+from service.vector_commands import EXAMPLE, vectors
 
 if TYPE_CHECKING:
     from schemas.catalogue import CatalogueEntry
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys, name="keys")
+app.command(epilog=EXAMPLE)(vectors)
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from schemas.check import Checked
@@ -13,6 +14,9 @@ from schemas.problem import Fault
 from schemas.request import ABSENT, About, LossRequest, Stacking
 from schemas.tensor import Tensor
 from schemas.values import check_labels
+
+if TYPE_CHECKING:
+    from schemas.vectors.drawing import Drawing
 
 
 class MultiLabelMargin(LossRequest):
@@ -42,6 +46,15 @@ class MultiLabelMargin(LossRequest):
         """Torch refuses rows without classes."""
         if layout.size("C") == 0:
             layout.fault("input", "there must be at least one class")
+
+    @classmethod
+    def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
+        """Rows of one or two different labels, ended by -1."""
+        target = members["target"]
+        if target.shape[-1] >= 3:
+            target[..., 1] = (target[..., 0] + 1) % target.shape[-1]
+            target[..., 2:] = -1
+            target[..., 1] = np.where(drawing.whole(target.shape[:-1], 0, 2) > 0, target[..., 1], -1)
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """Labels lie in [0, C) up to the first -1; nothing beyond it reaches torch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,9 @@ from schemas.problem import TOO_LARGE, Fault
 from schemas.request import About, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import check_range, position
+
+if TYPE_CHECKING:
+    from schemas.vectors.drawing import Drawing
 
 
 class CTC(LossRequest):
@@ -78,6 +81,18 @@ class CTC(LossRequest):
         if len(targets) == 1 and not unbatched:  # concatenated: at least the mean length; check sees the longest
             longest = -(-longest // max(numel(batch), 1))
         layout.elements += (layout.size("T") or 0) * numel(batch) * (2 * longest + 1)
+
+    @classmethod
+    def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
+        """Targets of one or two labels that are not blank, and their lengths; log-probabilities are below 0."""
+        if "targets" in members:
+            return
+        log_probs = members["log_probs"] = -np.abs(members["log_probs"])
+        batch = log_probs.shape[1:-1]
+        labels = drawing.whole((*batch, 2), 0, max(log_probs.shape[-1] - 1, 1))
+        members["targets"] = labels + (labels >= members.get("blank", 0))
+        members["input_lengths"] = np.full(batch, log_probs.shape[0])
+        members["target_lengths"] = drawing.whole(batch, 1, 3) if batch else np.asarray(2)
 
     def mean_divides(self, checked: Checked) -> int | None:
         """Each sequence by its own length first: no quotient of a sum."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.check import Checked
@@ -15,6 +17,9 @@ from schemas.problem import Fault, place
 from schemas.request import ABSENT, About, Int64, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
+
+if TYPE_CHECKING:
+    from schemas.vectors.drawing import Drawing
 
 MAX_CHUNKS = 1024
 """Chunks that one request may be computed in; each is a pass over the linear layer."""
@@ -141,6 +146,7 @@ class AdaptiveLogSoftmaxWithLoss(LossRequest):
     head_bias: Annotated[Tensor, Floats("H")] = Field(ABSENT, description="The head's bias.")
     div_value: float = Field(4.0, ge=0.01, le=1e6, description="Each cluster's features are this many times fewer.")
     extra_answers: ClassVar[tuple[str, ...]] = ("output",)
+    varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {"cutoffs": ([1, 3],), "div_value": (4.0,), "tail": ()}
 
     def arrays(self) -> dict[str, Tensor]:
         """The common ones, and the tail's matrices as `tail.<i>.projection` and `tail.<i>.output`."""
@@ -168,6 +174,29 @@ class AdaptiveLogSoftmaxWithLoss(LossRequest):
         for name, shape in layout.shapes.items():
             if name.startswith("tail.") and shape:
                 layout.elements += rows * shape[0]
+
+    @classmethod
+    def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
+        """Eight features, and a head and clusters of two classes or more that go with the cutoffs."""
+        if "tail" in members:
+            return
+        cutoffs = members.setdefault("cutoffs", [2])
+        divides = members.setdefault("div_value", 2.0)
+        features = 8
+        head = cutoffs[0] + len(cutoffs)
+        members["input"] = np.resize(members["input"], (*members["input"].shape[:-1], features))
+        members["head_weight"] = np.resize(members["head_weight"], (head, features))
+        if "head_bias" in members:
+            members["head_bias"] = np.resize(members["head_bias"], (head,))
+        bounds = [*cutoffs, cutoffs[-1] + 2]
+        members["tail"] = [
+            {
+                "projection": drawing.floats((int(features // divides ** (at + 1)), features)),
+                "output": drawing.floats((bounds[at + 1] - bounds[at], int(features // divides ** (at + 1)))),
+            }
+            for at in range(len(cutoffs))
+        ]
+        members["target"] = drawing.whole(members["target"].shape, 0, bounds[-1])
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """Cutoffs rise; head and tail have the sizes that they and div_value make; targets are classes."""

@@ -45,6 +45,7 @@ from service.http.operations import operation_route
 from service.http.problems import stopping
 from service.http.readiness import Readiness
 from service.http.reference import not_found, router
+from service.http.vectors import VectorFiles, vectors_router
 from service.settings import Settings
 from service.telemetry import configure
 
@@ -93,7 +94,7 @@ class Gradwire(FastAPI):
             serve = self.compute_routes.get(scope["path"])
             if serve is not None:
                 return serve(scope, receive, send)
-            if scope["path"].startswith("/v1/losses/"):
+            if scope["path"].startswith("/v1/losses/") and not scope["path"].endswith("/vectors"):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
         return super().__call__(scope, receive, send)
 
@@ -146,6 +147,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.draining = False
     app.state.access_log = AccessLog(settings.log_format) if settings.access_log else None
     app.state.sweep = Sweep(settings)
+    app.state.vectors = VectorFiles()
     access = app.state.access = open_access(settings)
     cors = CORS(settings.cors_origins) if settings.cors_origins else None
     app.compute_routes = {}
@@ -174,7 +176,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         app.router.routes.append(operation_route(operation))
         app.compute_routes[operation.path] = partial(computing.serve, operation)
     app.compute_routes |= infer_routes(computing)
-    for served in (oip.router, router, docs_page.router, *([metrics_router] if settings.metrics else [])):
+    for served in (
+        oip.router,
+        router,
+        vectors_router,
+        docs_page.router,
+        *([metrics_router] if settings.metrics else []),
+    ):
         app.include_router(served)
         paths |= {path: path for path in (getattr(route, "path", "{") for route in served.routes) if "{" not in path}
     describe(app)

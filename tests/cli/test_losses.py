@@ -84,7 +84,7 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert run("--help").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["serve", "loss", "losses", "openapi"])
+@pytest.mark.parametrize("command", ["serve", "loss", "losses", "openapi", "vectors"])
 def test_the_help_of_every_command_has_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -94,4 +94,4 @@ def test_the_help_of_every_command_has_an_example(command: str) -> None:
 
 def test_the_help_names_every_command() -> None:
     text = run("--help").stdout
-    assert all(command in text for command in ("serve", "loss", "losses", "openapi"))
+    assert all(command in text for command in ("serve", "loss", "losses", "openapi", "vectors"))

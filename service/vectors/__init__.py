@@ -1,0 +1,1 @@
+"""Test vectors, computed: every loss's cases with their answers, as JSON and as safetensors files."""
