@@ -21,7 +21,8 @@ def position(name: str, array: NDArray[Any], flags: NDArray[np.bool_]) -> tuple[
     return place(name, *indices), array.reshape(-1)[flat].item()
 
 
-def _comparable(array: NDArray[Any]) -> NDArray[Any]:
+def comparable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array in a type that NumPy compares without a word, NaN too."""
     return array.astype(np.float32) if array.dtype == BFLOAT16 else array
 
 
@@ -29,7 +30,7 @@ def check_domain(domain: Domain, name: str, array: NDArray[Any], faults: list[Fa
     """Floating values: refuse what torch refuses, warn of what it computes against its own documents."""
     if domain == "any" or not array.size:
         return
-    numbers = _comparable(array)
+    numbers = comparable(array)
     if domain == "usually_sign":
         odd = (numbers != 1) & (numbers != -1)
     elif domain == "usually_binary":
@@ -98,10 +99,18 @@ def to_mask(name: str, array: NDArray[Any], faults: list[Fault]) -> NDArray[np.b
 
 def check_not_negative(name: str, array: NDArray[Any], faults: list[Fault]) -> None:
     """No element is below 0; NaN passes, as in torch."""
-    below = _comparable(array) < 0
+    below = comparable(array) < 0
     if below.any():
         where, value = position(name, array, below)
         faults.append(Fault(where, f"{value} is negative"))
+
+
+def check_positive(name: str, array: NDArray[Any], faults: list[Fault]) -> None:
+    """Every element is above 0; NaN passes."""
+    rest = comparable(array) <= 0
+    if rest.any():
+        where, value = position(name, array, rest)
+        faults.append(Fault(where, f"{value} is not positive"))
 
 
 def check_range(name: str, array: NDArray[Any], low: int, high: int, faults: list[Fault]) -> None:

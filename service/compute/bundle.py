@@ -20,9 +20,9 @@ from schemas.dims import Shape, numel
 from schemas.dtype import FLOATING
 from service.compute import reduce
 from service.compute.batch import backward, evaluate, typed
-from service.compute.stack import LANE
 from service.compute.transfer import Device
 from service.losses import FORMULAS
+from service.losses.lanes import LANE
 
 
 class Grid(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from schemas.check import Checked
 from schemas.dims import Shape, numel
 from schemas.request import LossRequest
-
-LANE: Final = 64
-"""Elements that every padded segment is a multiple of: several of the widest vector register's fill."""
+from service.losses.lanes import LANE
 
 
 class Segment(NamedTuple):

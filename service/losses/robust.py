@@ -2,13 +2,76 @@
 
 from __future__ import annotations
 
-import torch
+import math
 
-from schemas.losses.robust import Quantile
+import torch
+import torch.nn.functional as F
+
+from schemas.losses.robust import Charbonnier, GammaDeviance, LogCosh, Quantile, TweedieDeviance, Wing
 from service.losses.formula import Tensors, Terms, register
+
+
+def weighted(values: torch.Tensor, t: Tensors) -> Terms:
+    """The values times their weights, where there are any; those are what mean divides by."""
+    return Terms(values * t["weight"], shares=t["weight"]) if "weight" in t else Terms(values)
 
 
 @register(Quantile, half=False)
 def _(r: Quantile, t: Tensors) -> Terms:
     error = t["target"] - t["input"]
-    return Terms(torch.maximum(r.quantile * error, (r.quantile - 1) * error))
+    return weighted(torch.maximum(r.quantile * error, (r.quantile - 1) * error), t)
+
+
+@register(LogCosh, half=False)
+def _(_r: LogCosh, t: Tensors) -> Terms:
+    error = t["input"] - t["target"]
+    size = error.abs()
+    # Near 0 the large form cancels, in its gradient too; far from it the small one overflows, and is kept from there.
+    small = torch.log1p(2 * torch.sinh(error.clamp(-1, 1) / 2).square())
+    large = size + F.softplus(-2 * size) - math.log(2)
+    return Terms(torch.where(size <= 1, small, large))
+
+
+@register(Charbonnier, half=False)
+def _(r: Charbonnier, t: Tensors) -> Terms:
+    error = t["input"] - t["target"]
+    return Terms(torch.hypot(error, error.new_full((), r.eps)))  # squares neither overflow nor vanish
+
+
+@register(Wing, half=False)
+def _(r: Wing, t: Tensors) -> Terms:
+    size = (t["input"] - t["target"]).abs()
+    bent = r.width * torch.log1p(size / r.curvature)
+    straight = size - (r.width - r.width * math.log1p(r.width / r.curvature))
+    return Terms(torch.where(size < r.width, bent, straight))
+
+
+def deviance(power: float, x: torch.Tensor, y: torch.Tensor, *, log_input: bool) -> torch.Tensor:
+    """The Tweedie deviance of each observation y, of a mean x or its logarithm."""
+    if power == 0:
+        return (y - (x.exp() if log_input else x)).square()
+    if power == 1:
+        mean, log_mean = (x.exp(), x) if log_input else (x, x.log())
+        # entr(y) = -y log y is 0 at 0, and its gradient what it must be.
+        negated: torch.Tensor = torch.special.entr(y)
+        return 2 * (mean - y - y * log_mean - negated)
+    if power == 2:
+        log_mean, ratio = (x, y * torch.exp(-x)) if log_input else (x.log(), y / x)
+        return 2 * (log_mean - y.log() + ratio - 1)
+
+    def mean_to(exponent: float) -> torch.Tensor:
+        return torch.exp(exponent * x) if log_input else x.pow(exponent)
+
+    low, high = 1 - power, 2 - power
+    alone = (y.clamp(min=0) if power < 0 else y).pow(high) / (low * high)
+    return 2 * (alone - y * mean_to(low) / low + mean_to(high) / high)
+
+
+@register(TweedieDeviance, half=False)
+def _(r: TweedieDeviance, t: Tensors) -> Terms:
+    return weighted(deviance(r.power, t["input"], t["target"], log_input=r.log_input), t)
+
+
+@register(GammaDeviance, half=False)
+def _(r: GammaDeviance, t: Tensors) -> Terms:
+    return weighted(deviance(2, t["input"], t["target"], log_input=r.log_input), t)

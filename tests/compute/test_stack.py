@@ -11,7 +11,8 @@ import pytest
 from schemas.losses import LOSSES
 from schemas.request import LossRequest
 from service.compute import compute, open_device
-from service.compute.stack import LANE, stack
+from service.compute.stack import stack
+from service.losses.lanes import LANE
 
 BCE = LOSSES["binary_cross_entropy_with_logits"]
 CE = LOSSES["cross_entropy"]

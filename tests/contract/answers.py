@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from schemas.losses import LOSSES
+from schemas.problem import InvalidRequest
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.losses.formula import FORMULAS, Formula, Tensors, Terms
@@ -51,24 +52,36 @@ def _first(request: Request) -> str:
     return differentiable(request["loss"], request)[0]
 
 
+def accepted(request: Request) -> bool:
+    """Whether a request is sound."""
+    try:
+        parse(request)
+    except InvalidRequest:
+        return False
+    return True
+
+
 def marked(request: Request) -> Request:
-    """The same request with the mark in its first tensor, if that has an element."""
+    """The same request with the mark in its first tensor, if that has an element: the last that may be the mark."""
     name = _first(request)
-    array = request[name].copy()
-    if array.size:
-        array.reshape(-1)[-1] = MARK
-    return {**request, name: array}
+    for at in reversed(range(request[name].size)):
+        array = request[name].copy()
+        array.reshape(-1)[at] = MARK
+        if accepted({**request, name: array}):
+            return {**request, name: array}
+    return request
 
 
 def spoiled(request: Request, rng: np.random.Generator) -> Request:
-    """The same request with NaN, infinities or huge numbers in a tensor that may hold them."""
+    """The same request with NaN, infinities or huge numbers in a tensor; as it was, if it may not hold them."""
     name = _first(request)
     spec = LOSSES[request["loss"]].tensor_fields[name]
     array = request[name].copy()
     if array.size and spec.domain == "any":
         with np.errstate(over="ignore"):
             array.reshape(-1)[rng.integers(array.size)] = rng.choice([np.nan, np.inf, -np.inf, 1e30, -1e30])
-    return {**request, name: array}
+    made = {**request, name: array}
+    return made if accepted(made) else request
 
 
 def raising(formula: Formula) -> Formula:

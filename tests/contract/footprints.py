@@ -47,6 +47,22 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "huber_loss", E(input=R(n), target=F(n), weight=F(n))
     yield "poisson_nll_loss", E(input=R(n), target=F(n), full=True, log_input=False)
     yield "poisson_nll_loss", E(input=R(n), target=F(n), full=True)
+    yield "quantile_loss", E(input=R(n), target=F(n), weight=F(n))
+    yield "log_cosh_loss", E(input=R(n), target=F(n))
+    yield "charbonnier_loss", E(input=R(n), target=F(n))
+    yield "wing_loss", E(input=R(n), target=F(n))
+    for power in (0.0, 1.0, 1.5, 2.0):
+        for logarithmic in (False, True):
+            members = E(power=power, log_input=logarithmic)
+            yield "tweedie_deviance_loss", E(input=R(n), target=F(n), weight=F(n), **members)
+            yield "tweedie_deviance_loss", E(input=R(n), target=F(n), **members)
+    yield "tweedie_deviance_loss", E(input=R(n), target=F(n), power=-1.0)
+    yield "gamma_deviance_loss", E(input=R(n), target=F(n))
+    yield "sigmoid_focal_loss", E(input=R(n), target=F(n))
+    yield "asymmetric_loss", E(input=R(n), target=F(n))
+    yield "asymmetric_loss", E(input=R(n), target=F(n), clip=0.0)
+    for name in ("iou_loss", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss"):
+        yield name, E(input=np.sort(R(n // 4, 4)), target=np.sort(R(n // 4, 4)))
     yield "gaussian_nll_loss", E(input=R(n), target=F(n), var=F(n), full=True)
     yield "gaussian_nll_loss", E(input=R(1000, n // 1000), target=F(1, n // 1000), var=F(1000, 1))
     yield "kl_div", E(input=R(n), target=F(n))
@@ -61,6 +77,18 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "cross_entropy", E(input=R(10, C, N // 10), target=idx.reshape(10, N // 10), label_smoothing=0.1)
     yield "cross_entropy", E(input=R(N, C), target=R(N, C), weight=F(C), label_smoothing=0.1)
     yield "cross_entropy", E(input=R(n, 1), target=np.zeros(n, np.int64))
+    yield "focal_loss", E(input=R(N, C), target=idx, weight=F(C))
+    yield "focal_loss", E(input=R(n, 1), target=np.zeros(n, np.int64), weight=F(1), gamma=1.5)
+    yield "poly1_cross_entropy", E(input=R(N, C), target=idx)
+    yield "poly1_cross_entropy", E(input=R(n, 1), target=np.zeros(n, np.int64))
+    yield "poly1_cross_entropy", E(input=R(N, C), target=R(N, C))
+    yield "z_loss", E(input=R(N, C), mask=idx % 2)
+    yield "z_loss", E(input=R(n, 1), mask=np.ones(n, np.bool_))
+    yield "next_token_cross_entropy", E(input=R(N // 8, 8, C), target=idx.reshape(-1, 8), z_loss=0.1)
+    yield (
+        "next_token_cross_entropy",
+        E(input=R(n, 1), target=np.zeros(n, np.int64), z_loss=0.1, label_smoothing=0.1),
+    )
     yield "nll_loss", E(input=R(N, C), target=idx, weight=F(C))
     yield "nll_loss", E(input=R(n, 1), target=np.zeros(n, np.int64), weight=F(1))
     yield "nll_loss", E(input=R(10, C, N // 10), target=idx.reshape(10, N // 10), weight=F(C))

@@ -24,6 +24,20 @@ ELEMENTWISE: list[tuple[str, dict[str, Any]]] = [
     ("mse_loss", {}),
     ("smooth_l1_loss", {"beta": 0.3}),
     ("huber_loss", {"delta": 0.3}),
+    ("quantile_loss", {"quantile": 0.3}),
+    ("log_cosh_loss", {}),
+    ("charbonnier_loss", {}),
+    ("wing_loss", {"width": 0.7}),
+    *[
+        ("tweedie_deviance_loss", {"power": p, "log_input": flag})
+        for p in (0.0, 1.0, 1.5, 3.0)
+        for flag in (False, True)
+    ],
+    ("gamma_deviance_loss", {}),
+    ("gamma_deviance_loss", {"log_input": True}),
+    ("sigmoid_focal_loss", {"gamma": 0.5}),
+    ("asymmetric_loss", {}),
+    ("asymmetric_loss", {"clip": 0.0, "gamma_pos": 1.5}),
     ("poisson_nll_loss", {"full": True}),
     ("poisson_nll_loss", {"full": True, "log_input": False}),
     ("gaussian_nll_loss", {"full": True}),
@@ -38,6 +52,14 @@ ELEMENTWISE: list[tuple[str, dict[str, Any]]] = [
 ROWS: list[tuple[str, dict[str, Any]]] = [
     ("nll_loss", {}),
     ("cross_entropy", {"label_smoothing": 0.1}),
+    ("focal_loss", {"gamma": 1.5}),
+    ("poly1_cross_entropy", {}),
+    ("z_loss", {}),
+    ("next_token_cross_entropy", {"label_smoothing": 0.1, "z_loss": 1e-2}),
+    ("iou_loss", {}),
+    ("generalized_box_iou_loss", {}),
+    ("distance_box_iou_loss", {}),
+    ("complete_box_iou_loss", {}),
     ("multi_margin_loss", {"p": 2}),
     ("multilabel_margin_loss", {}),
     ("multilabel_soft_margin_loss", {}),
@@ -78,7 +100,7 @@ def elements(name: str, size: int, dtype: str, rng: np.random.Generator) -> Arra
         return {"input": spread[0], "target": spread[1], "var": unit[0]}
     if name == "poisson_nll_loss":
         return {"input": unit[0], "target": rng.poisson(3, size).astype(FLOATING[dtype])}
-    if name in ("binary_cross_entropy", "kl_div"):
+    if name in ("binary_cross_entropy", "kl_div", "tweedie_deviance_loss", "gamma_deviance_loss"):
         return {"input": unit[0], "target": unit[1]}
     return {"input": spread[0], "target": unit[1]}
 
@@ -91,6 +113,13 @@ def rows(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator
         return {"anchor": floats[0], "positive": floats[1], "negative": floats[2]}
     if name == "cosine_embedding_loss":
         return {"input1": floats[0], "input2": floats[1], "target": rng.choice([-1, 1], batch)}
+    if name == "z_loss":
+        return {"input": floats[0], "mask": rng.integers(0, 2, batch)}
+    if name == "next_token_cross_entropy":
+        return {"input": np.stack([*floats], 1), "target": rng.integers(0, classes, (batch, 3))}
+    if name.endswith("iou_loss"):
+        corners = np.sort(rng.normal(size=(2, batch, 2, 2)), 2).astype(FLOATING[dtype])
+        return {"input": corners[0].reshape(batch, 4), "target": corners[1].reshape(batch, 4)}
     if name == "multilabel_margin_loss":
         return {"input": floats[0], "target": rng.integers(-1, classes, shape)}
     if name == "multilabel_soft_margin_loss":

@@ -85,8 +85,9 @@ def each_number(value: Any) -> Any:
 
 
 def flat(array: Array) -> list[Any]:
-    """All numbers of an array; every floating type is written as a float64 holds it."""
-    numbers: list[Any] = (array.astype(np.float64) if is_floating(array.dtype) else array).reshape(-1).tolist()
+    """All numbers of an array: every floating type as a float64 holds it, booleans as 0 and 1."""
+    wide = np.float64 if is_floating(array.dtype) else np.int64 if array.dtype == np.bool_ else array.dtype
+    numbers: list[Any] = array.astype(wide).reshape(-1).tolist()
     return numbers
 
 

@@ -13,6 +13,7 @@ from hypothesis.strategies import DataObject
 from numpy.typing import NDArray
 
 from schemas.losses import LOSSES
+from schemas.losses.regression import WeightedRegression
 from schemas.result import LossResult
 from service.compute import compute, open_device
 from tests.losses.cases import case
@@ -59,7 +60,8 @@ def assert_as_torch(found: LossResult, expected: Expected, request: dict[str, An
     for name, gradient in expected.gradients.items():
         assert found.gradients[name].dtype == found.loss.dtype
         # A weighted mean's gradient in a weight is a difference of unweighted errors; weights are at least 1/4.
-        scale = 4 * terms if request["loss"] in ("l1_loss", "mse_loss") and name == "weight" else largest(gradient)
+        weight = name == "weight" and issubclass(LOSSES[request["loss"]], WeightedRegression)
+        scale = 4 * terms if weight else largest(gradient)
         if request["loss"] in REFERENCES and REFERENCES[request["loss"]].cancels:
             scale = max(scale, terms)
         # The linear layer's gradient sums over all rows.

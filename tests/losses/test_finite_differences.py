@@ -24,6 +24,7 @@ STEP = 1e-4
 
 NOT_SLOPES = {
     "ctc_loss": "its gradient holds that of the log_softmax in front of log_probs",
+    "complete_box_iou_loss": "the weight of the term for proportions is a constant for the gradient",
 }
 """Losses whose answered gradient is by intent not the slope of the answered loss, and why."""
 
