@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -62,5 +62,9 @@ class _Nested:
         }
 
 
-NestedRequest = Annotated[LossRequest, _Nested]
-"""The type of such a member."""
+if TYPE_CHECKING:
+    NestedRequest = LossRequest
+else:
+    # Of a class, Pydantic would ask for its own description too.
+    NestedRequest = Annotated[Any, _Nested]
+    """The type of such a member."""

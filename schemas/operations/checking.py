@@ -95,10 +95,11 @@ class Check(Operation):
     family: ClassVar[str] = "checking"
     description: ClassVar[str] = (
         "Send a request for a loss and what your own code makes of it. The answer has the right loss and gradients, "
-        "how far off yours are (absolutely, relatively and in units in the last place, and where), and hints: each known "
-        "fault is tried, and those are told that explain your numbers. The default tolerances let a sound "
-        "implementation in the same type pass. `finite_differences` compares gradients with central differences of the loss too. In "
-        "safetensors the tensors are named `request.input`, `loss` and `gradients.input`."
+        "how far off yours are (absolutely, relatively and in units in the last place, and where), and hints: each "
+        "known fault is tried, and those are told that explain your numbers. The default tolerances let a sound "
+        "implementation in the same type pass. `finite_differences` compares gradients with central "
+        "differences of the loss too. In safetensors the tensors are named `request.input`, `loss` and "
+        "`gradients.input`."
     )
     example: ClassVar[dict[str, Any]] = {
         "request": {"loss": "mse_loss", "input": [1.0, 2.0, 4.0], "target": [0.5, 2.5, 3.0]},
@@ -141,7 +142,7 @@ class Check(Operation):
         own_loss: Tensor | None = self.__dict__["loss"]
         if own_loss is None and not self.gradients and not self.finite_differences:
             faults.append(Fault("", "there is nothing to check: give loss or gradients, or ask for finite_differences"))
-        if self.step is not None and not self.finite_differences:
+        if self.__dict__["step"] is not None and not self.finite_differences:
             faults.append(Fault("/step", "goes with finite_differences"))
         if own_loss is not None:
             wanted = inner.layout.unreduced if inner.reduction == "none" else ()
