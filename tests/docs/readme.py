@@ -11,6 +11,7 @@ from schemas.catalogue import catalogue
 
 README = Path(__file__).parents[2] / "README.md"
 WIRES = README.parent / "docs" / "wires.md"
+AROUND = README.parent / "docs" / "around-a-loss.md"
 
 
 class Block(NamedTuple):

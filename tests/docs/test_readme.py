@@ -39,7 +39,9 @@ def assert_same(found: Any, shown: Any) -> None:
         assert found == shown
 
 
-@pytest.mark.parametrize(("command", "answer"), readme.answered() + readme.answered(readme.WIRES))
+@pytest.mark.parametrize(
+    ("command", "answer"), [*readme.answered(), *readme.answered(readme.WIRES), *readme.answered(readme.AROUND)]
+)
 def test_a_command_answers_what_is_shown(command: str, answer: str, server: RunningServer) -> None:
     needs("curl")
     assert SHOWN in command or "gradwire loss" in command
