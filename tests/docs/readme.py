@@ -13,6 +13,7 @@ README = Path(__file__).parents[2] / "README.md"
 WIRES = README.parent / "docs" / "wires.md"
 GRADIENTS = README.parent / "docs" / "gradients.md"
 CHECKING = README.parent / "docs" / "checking.md"
+AROUND = README.parent / "docs" / "around-a-loss.md"
 
 
 class Block(NamedTuple):

@@ -20,7 +20,7 @@ SHOWN = "http://127.0.0.1:8000"
 
 SHOWN_ANSWERS = [
     shown
-    for page in (readme.README, readme.WIRES, readme.GRADIENTS, readme.CHECKING)
+    for page in (readme.README, readme.WIRES, readme.GRADIENTS, readme.CHECKING, readme.AROUND)
     for shown in readme.answered(page)
 ]
 

@@ -66,9 +66,9 @@ def test_balanced_weights_have_mean_1_over_all_samples(client: InProcess, counts
 def test_a_class_that_never_occurs_has_weight_0_and_is_named(client: InProcess) -> None:
     found = weights(client, labels=[0, 2, 2], classes=5)
     assert found["weight"] == [1.5, 0.0, 0.75, 0.0, 0.0]
-    assert found["warnings"] == ["3 classes never occur, and have weight 0: 1, 3, 4"]
+    assert found["warnings"] == ["classes that never occur have weight 0; 3 of 5: 1, 3, 4"]
     many = weights(client, counts=[0] * 30)
-    assert many["warnings"] == ["30 classes never occur, and have weight 0: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..."]
+    assert many["warnings"] == ["classes that never occur have weight 0; 30 of 30: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..."]
     assert many["weight"] == [0.0] * 30
 
 

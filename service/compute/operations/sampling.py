@@ -32,7 +32,7 @@ def _(r: ClassWeights, _device: Device) -> OperationResult:
     absent = absent[absent != r.ignore_index]
     if absent.size:
         named = ", ".join(map(str, absent[:NAMED].tolist())) + (", ..." if absent.size > NAMED else "")
-        checked.warnings.append(f"{absent.size} classes never occur, and have weight 0: {named}")
+        checked.warnings.append(f"classes that never occur have weight 0; {absent.size} of {there.size}: {named}")
     found: dict[Path, NDArray[Any]] = {("weight",): typed(weight, FLOATING[checked.dtype]), ("counts",): counts}
     return OperationResult(found, {}, checked.dtype, checked.warnings)
 
