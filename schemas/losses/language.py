@@ -22,7 +22,7 @@ class ZLoss(LossRequest):
         family="language",
         formula=r"\ell_n = \lambda \Bigl(\log \sum_c e^{x_{n,c}}\Bigr)^2",
         mean="the number of positions that the mask lets take part",
-        example={"input": [[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]], "mask": [1, 1]},
+        example={"input": [[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]], "mask": [1, 1], "coefficient": 1e-2},
         notes=(
             "Added to a cross entropy's mean over the same positions: mask is where its targets are not ignored.",
             "next_token_cross_entropy has it as an option; coefficient is T5X's z_loss and Liger's lse_square_scale, "
