@@ -1,9 +1,11 @@
-"""Commands of the system that some tests run."""
+"""Commands of the system and packages that some tests compare with."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -16,3 +18,13 @@ def needs(command: str) -> str:
             pytest.fail(f"{command} is not installed: make system")
         pytest.skip(f"{command} is not installed")
     return found
+
+
+def needs_package(module: str) -> Any:
+    """The module; without it the test skips, and in CI fails."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{module} is not installed: make install-dev")
+        pytest.skip(f"{module} is not installed")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from schemas.losses import LOSSES
+from schemas.problem import InvalidRequest
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.losses.formula import FORMULAS, Formula, Tensors, Terms
@@ -47,13 +48,13 @@ def assert_same(found: list[Answer], alone: list[Answer]) -> None:
         assert bits(one) == bits(other), f"request {at}: {one} in a batch, {other} alone"
 
 
-def _first(request: Request) -> str:
+def first_tensor(request: Request) -> str:
     return differentiable(request["loss"], request)[0]
 
 
 def marked(request: Request) -> Request:
     """The same request with the mark in its first tensor, if that has an element."""
-    name = _first(request)
+    name = first_tensor(request)
     array = request[name].copy()
     if array.size:
         array.reshape(-1)[-1] = MARK
@@ -61,14 +62,19 @@ def marked(request: Request) -> Request:
 
 
 def spoiled(request: Request, rng: np.random.Generator) -> Request:
-    """The same request with NaN, infinities or huge numbers in a tensor that may hold them."""
-    name = _first(request)
+    """The same request with NaN, infinities or huge numbers in a tensor; as it was, if it may not hold them."""
+    name = first_tensor(request)
     spec = LOSSES[request["loss"]].tensor_fields[name]
     array = request[name].copy()
     if array.size and spec.domain == "any":
         with np.errstate(over="ignore"):
             array.reshape(-1)[rng.integers(array.size)] = rng.choice([np.nan, np.inf, -np.inf, 1e30, -1e30])
-    return {**request, name: array}
+    made = {**request, name: array}
+    try:
+        parse(made)
+    except InvalidRequest:
+        return request
+    return made
 
 
 def raising(formula: Formula) -> Formula:
