@@ -26,7 +26,7 @@ class Distillation(LossRequest):
 
     unreduced: ClassVar[str] = "*B"
     stacking: ClassVar[Stacking] = "rows"
-    workspace: ClassVar[int] = 12
+    workspace: ClassVar[int] = 9
     predictions: ClassVar[tuple[str, ...]] = ("student_logits",)
 
     student_logits: Annotated[Tensor, Floats("*B C")] = Field(description="The student's logits, unnormalised.")
@@ -87,14 +87,16 @@ class GeneralizedJSD(Distillation):
         example=EXAMPLE,
         notes=(
             ROWS,
-            "beta 0 is KL(p || q), the teacher's divergence, and beta 1 is KL(q || p), as in TRL and Liger: the formula "
-            "itself goes to 0 at both ends.",
-            "TRL divides by the number of masked-in rows too where labels are given, and by the batch size alone where "
-            "they are not.",
+            "beta 0 is KL(p || q) and beta 1 is KL(q || p), as in TRL and Liger: the formula itself goes to 0 at both "
+            "ends.",
+            "TRL too divides by the number of rows that count where labels are given; without labels by the size of "
+            "the first dim alone.",
             "Not multiplied by T squared.",
             MASKED_CLASSES,
         ),
         source="Agarwal et al., arXiv:2306.13649; TRL's GKDTrainer.generalized_jsd_loss; Liger's JSD",
     )
+    workspace: ClassVar[int] = 15
+
     loss: Literal["generalized_jsd_loss", "GeneralizedJSDLoss"] = "generalized_jsd_loss"
     beta: float = Field(0.5, ge=0, le=1, description="The teacher's part in the mixture.")

@@ -49,15 +49,13 @@ class Listwise(LossRequest):
 
     def refused(self, target: NDArray[Any]) -> NDArray[np.bool_]:
         """Where a relevance is none."""
-        return ~np.isfinite(target)
+        return np.asarray(~np.isfinite(target))
 
     def relevances(self) -> str:
         """What relevances are."""
         return "they are finite numbers"
 
-    def contributing(
-        self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_]:
+    def contributing(self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Which lists say anything."""
         raise NotImplementedError
 
@@ -81,11 +79,9 @@ class ListNet(Listwise):
 
     loss: Literal["list_net_loss", "ListNetLoss"] = "list_net_loss"
 
-    def contributing(
-        self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_]:
+    def contributing(self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Those with an item."""
-        return np.ones(target.shape[:-1], np.bool_) if mask is None else mask.any(axis=-1)
+        return np.ones(target.shape[:-1], np.bool_) if mask is None else np.asarray(mask.any(axis=-1))
 
     def mean_divides(self, checked: Checked) -> int | None:
         """The lists; with a mask, those with an item."""
@@ -95,7 +91,7 @@ class ListNet(Listwise):
 class Pairwise(Listwise):
     """What losses over pairs of a list's items have."""
 
-    workspace: ClassVar[int] = 8
+    workspace: ClassVar[int] = 26
 
     target: Annotated[Tensor, Floats("N L", differentiable="never")] = Field(description="How relevant each item is.")
     sigma: float = Field(1.0, gt=0, description="The factor of score differences before the sigmoid.")
@@ -111,9 +107,7 @@ class Pairwise(Listwise):
         """The pairs."""
         return None
 
-    def contributing(
-        self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_]:
+    def contributing(self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Those with two items of different relevance among the ones that are looked at."""
         seen = self.seen(checked, mask)
         if not target.shape[-1]:
@@ -170,7 +164,7 @@ class LambdaRank(Pairwise):
         ),
         source="Wang et al., CIKM 2018; Burges, MSR-TR-2010-82; allRank's lambdaLoss",
     )
-    workspace: ClassVar[int] = 9
+    workspace: ClassVar[int] = 26
 
     loss: Literal["lambda_rank_loss", "LambdaRankLoss"] = "lambda_rank_loss"
     weighing: Literal["lambda_rank", "ndcg_loss1", "ndcg_loss2", "ndcg_loss2pp", "none"] = Field(
@@ -199,9 +193,7 @@ class LambdaRank(Pairwise):
         np.put_along_axis(ranked, first, np.take_along_axis(there, first, axis=-1), axis=-1)
         return ranked
 
-    def contributing(
-        self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_]:
+    def contributing(self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Under ndcg_loss1 an item makes a pair with itself."""
         if self.weighing == "ndcg_loss1":
             return np.asarray(self.seen(checked, mask).any(axis=-1))

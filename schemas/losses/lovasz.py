@@ -85,9 +85,7 @@ class LovaszSoftmax(LossRequest):
     workspace: ClassVar[int] = 14
 
     loss: Literal["lovasz_softmax_loss", "LovaszSoftmaxLoss"] = "lovasz_softmax_loss"
-    input: Annotated[Tensor, Floats("N C *D")] = Field(
-        description="Logits, or probabilities if from_logits is false."
-    )
+    input: Annotated[Tensor, Floats("N C *D")] = Field(description="Logits, or probabilities if from_logits is false.")
     target: Annotated[Tensor, Indices("N *D")] = Field(description="The true classes of the pixels.")
     classes: Literal["present", "all"] = Field("present", description="Which classes are averaged over.")
     per_image: bool = Field(False, description="Whether each image has a loss of its own, or the batch has one.")

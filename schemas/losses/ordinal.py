@@ -61,7 +61,7 @@ class Corn(LossRequest):
         example={"input": [[2.1, 1.8, -2.1], [1.9, -1.0, -1.5]], "target": [2, 0]},
         notes=(
             RANKS,
-            "Each threshold is asked of the examples whose rank is at least k alone: the others have no gradient there.",
+            "Threshold k is asked of examples whose rank is at least k alone: the others have no gradient there.",
             "A rank's probability is the product of the sigmoids up to it.",
         ),
         source="Shi, Cao and Raschka, Pattern Analysis and Applications 2023 (arXiv:2111.08851); coral-pytorch 1.4",

@@ -114,9 +114,7 @@ class Overlap(LossRequest):
         if self.absent == "skip" and not faults:
             checked.ignored = int((~self._present(target, void, layout)).sum())
 
-    def _present(
-        self, target: NDArray[Any], void: NDArray[np.bool_] | np.bool_, layout: Layout
-    ) -> NDArray[np.bool_]:
+    def _present(self, target: NDArray[Any], void: NDArray[np.bool_] | np.bool_, layout: Layout) -> NDArray[np.bool_]:
         """Which values of the unreduced loss have a true pixel."""
         images, classes = layout.size("N") or 0, layout.size("C") or 0
         if layout.probabilities:
@@ -127,8 +125,8 @@ class Overlap(LossRequest):
             found = np.zeros((images, classes), np.bool_)
             at = np.nonzero(np.broadcast_to(~void, target.shape))
             found[at[0], target[at]] = True
-        axes = {"class": 0, "image": 1, "image_class": (), "all": (0, 1)}[self.per]
-        return np.asarray(found.any(axis=axes)).reshape(layout.unreduced)
+        over: dict[str, tuple[int, ...]] = {"class": (0,), "image": (1,), "image_class": (), "all": (0, 1)}
+        return np.logical_or.reduce(found, axis=over[self.per]).reshape(layout.unreduced)
 
 
 class Dice(Overlap):

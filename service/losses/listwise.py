@@ -62,7 +62,9 @@ def _(r: LambdaRank, t: Tensors) -> Terms:
     scores, target = t["input"], t["target"]
     mask = t["mask"] if "mask" in t else torch.ones_like(scores, dtype=torch.bool)
     items = scores.shape[1]
-    k = items if r.k is None else min(r.k, items)
+    k = items
+    if r.k is not None:
+        k = min(r.k, items)
 
     # From here on items are in the order of their scores, those that are not there last.
     order = scores.detach().masked_fill(~mask, -math.inf).sort(dim=1, descending=True, stable=True).indices

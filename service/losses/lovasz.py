@@ -10,7 +10,7 @@ from torch import Tensor
 
 from schemas.losses.lovasz import LovaszHinge, LovaszSoftmax
 from service.losses.formula import Tensors, Terms, register
-from service.losses.segmentation import flat, one_hot
+from service.losses.segmentation import flat, ignored, one_hot
 
 
 def extension(errors: Tensor, truth: Tensor, counts: Tensor) -> Tensor:
@@ -32,17 +32,19 @@ def extension(errors: Tensor, truth: Tensor, counts: Tensor) -> Tensor:
 @register(LovaszHinge, half=False)
 def _(r: LovaszHinge, t: Tensors) -> Terms:
     logits, target = flat(t["input"], int(r.per_image)), flat(t["target"], int(r.per_image))
-    counts = torch.ones_like(target, dtype=torch.bool)
-    if r.ignore_index is not None:
-        counts = target != r.ignore_index
-        target, logits = target.masked_fill(~counts, 0), logits.masked_fill(~counts, 0)
-    return Terms(extension(F.relu(1 - logits * (2 * target - 1)), target, counts))
+    void = ignored(target, r.ignore_index)
+    if void is None:
+        void = torch.zeros_like(target, dtype=torch.bool)
+    target, logits = target.masked_fill(void, 0), logits.masked_fill(void, 0)
+    return Terms(extension(F.relu(1 - logits * (2 * target - 1)), target, ~void))
 
 
 @register(LovaszSoftmax, half=False)
 def _(r: LovaszSoftmax, t: Tensors) -> Terms:
     logits, target = flat(t["input"], 2), flat(t["target"], 1)
-    void = torch.zeros_like(target, dtype=torch.bool) if r.ignore_index is None else target == r.ignore_index
+    void = ignored(target, r.ignore_index)
+    if void is None:
+        void = torch.zeros_like(target, dtype=torch.bool)
     truth = one_hot(target, void, logits).masked_fill(void.unsqueeze(1), 0)
     logits = logits.masked_fill(void.unsqueeze(1), 0)
     errors = (truth - (logits.softmax(1) if r.from_logits else logits)).abs()

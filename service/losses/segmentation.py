@@ -28,6 +28,11 @@ def flat(tensor: Tensor, dims: int) -> Tensor:
     return tensor.reshape(*tensor.shape[:dims], math.prod(tensor.shape[dims:]))
 
 
+def ignored(target: Tensor, ignore_index: int | None) -> Tensor | None:
+    """Which targets do not count; `None`: all do."""
+    return None if ignore_index is None else target == ignore_index
+
+
 def one_hot(target: Tensor, void: Tensor | None, like: Tensor) -> Tensor:
     """Class indices as a number for each class: `N C P`."""
     known = target if void is None else target.masked_fill(void, 0)
@@ -37,7 +42,7 @@ def one_hot(target: Tensor, void: Tensor | None, like: Tensor) -> Tensor:
 def regions(r: Overlap, t: Tensors) -> Regions:
     """What the losses count."""
     logits, target = t["input"], t["target"]
-    void = None if r.ignore_index is None else target == r.ignore_index
+    void = ignored(target, r.ignore_index)
     if r.mode == "binary":
         logits, truth = flat(logits, 1).unsqueeze(1), flat(target, 1).unsqueeze(1)
         void = None if void is None else flat(void, 1).unsqueeze(1)

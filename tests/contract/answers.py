@@ -48,7 +48,7 @@ def assert_same(found: list[Answer], alone: list[Answer]) -> None:
         assert bits(one) == bits(other), f"request {at}: {one} in a batch, {other} alone"
 
 
-def _first(request: Request) -> str:
+def first_tensor(request: Request) -> str:
     return differentiable(request["loss"], request)[0]
 
 
@@ -63,7 +63,7 @@ def accepted(request: Request) -> bool:
 
 def marked(request: Request) -> Request:
     """The same request with the mark in its first tensor, if that has an element: the last that may be the mark."""
-    name = _first(request)
+    name = first_tensor(request)
     for at in reversed(range(request[name].size)):
         array = request[name].copy()
         array.reshape(-1)[at] = MARK
@@ -74,7 +74,7 @@ def marked(request: Request) -> Request:
 
 def spoiled(request: Request, rng: np.random.Generator) -> Request:
     """The same request with NaN, infinities or huge numbers in a tensor; as it was, if it may not hold them."""
-    name = _first(request)
+    name = first_tensor(request)
     spec = LOSSES[request["loss"]].tensor_fields[name]
     array = request[name].copy()
     if array.size and spec.domain == "any":

@@ -159,6 +159,57 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
             tail=[{"projection": R(32, W), "output": R(400, 32)}, {"projection": R(16, W), "output": R(1000, 16)}],
         ),
     )
+    yield from ranks(n, dt)
+    yield from regions(n, dt)
+
+
+def ranks(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same for losses of ranks, lists and two models."""
+    r, C = np.random.default_rng(0), 1000
+
+    def R(*s: int) -> Array:  # noqa: N802
+        return r.uniform(0.1, 0.9, s).astype(FLOATING[dt])
+
+    for shape in ((n // C, C), (n, 1)):
+        rank = r.integers(0, shape[1], shape[0])
+        yield "coral_loss", {"input": R(*shape), "target": rank, "importance_weights": R(shape[1])}
+        yield "coral_loss", {"input": R(*shape), "target": R(*shape), "importance_weights": R(shape[1])}
+        yield "corn_loss", {"input": R(*shape), "target": rank}
+        for name in ("distillation_kl_loss", "reverse_kl_loss", "generalized_jsd_loss"):
+            yield name, {"student_logits": R(*shape), "teacher_logits": R(*shape), "mask": rank % 3 > 0}
+        yield "list_net_loss", {"input": R(*shape), "target": R(*shape), "mask": r.random(shape) < 0.5}
+    for items in (1, 20, 200):
+        shape = (n // items // items, items)
+        lists = {"input": R(*shape), "target": R(*shape), "mask": r.random(shape) < 0.5}
+        yield "rank_net_loss", {**lists, "weighing": "squared_difference"}
+        for weighing in ("ndcg_loss1", "ndcg_loss2pp"):
+            yield "lambda_rank_loss", {**lists, "weighing": weighing}
+
+
+def regions(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same for losses of regions."""
+    r = np.random.default_rng(0)
+    shapes: list[tuple[int, ...]] = [(10, 40, n // 400), (n // 2, 2), (n, 1)]
+
+    def R(*s: int) -> Array:  # noqa: N802
+        return r.uniform(0.1, 0.9, s).astype(FLOATING[dt])
+
+    for name in ("dice_loss", "jaccard_loss", "tversky_loss", "focal_tversky_loss"):
+        for shape in shapes:
+            classes = r.integers(0, shape[1], (shape[0], *shape[2:]))
+            yield name, {"input": R(*shape), "target": classes, "mode": "multiclass", "ignore_index": 0}
+            yield name, {"input": R(*shape), "target": R(*shape), "mode": "multilabel", "ignore_index": 0}
+        yield name, {"input": R(n), "target": R(n), "mode": "binary", "ignore_index": 0}
+    inside = r.integers(0, 2, (10, n // 10))
+    yield "lovasz_hinge_loss", {"input": R(10, n // 10), "target": inside, "ignore_index": 2}
+    yield "lovasz_hinge_loss", {"input": R(n), "target": inside.reshape(n), "per_image": False}
+    for per_image in (False, True):
+        for shape in shapes:
+            classes = r.integers(0, shape[1], (shape[0], *shape[2:]))
+            yield (
+                "lovasz_softmax_loss",
+                {"input": R(*shape), "target": classes, "ignore_index": 9, "per_image": per_image},
+            )
 
 
 def resident(member: str) -> int:

@@ -63,6 +63,15 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("multi_margin_loss", {"p": 2}),
     ("multilabel_margin_loss", {}),
     ("multilabel_soft_margin_loss", {}),
+    ("coral_loss", {}),
+    ("corn_loss", {}),
+    ("distillation_kl_loss", {"temperature": 3.0}),
+    ("reverse_kl_loss", {}),
+    ("generalized_jsd_loss", {"beta": 0.3}),
+    ("list_net_loss", {}),
+    ("rank_net_loss", {"weighing": "squared_difference"}),
+    ("lambda_rank_loss", {}),
+    ("lambda_rank_loss", {"weighing": "ndcg_loss2pp", "k": 5}),
     ("cosine_embedding_loss", {"margin": 0.1}),
     ("triplet_margin_loss", {"p": 3.0, "swap": True}),
     ("triplet_margin_loss", {"p": 2.0}),
@@ -120,6 +129,12 @@ def rows(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator
     if name.endswith("iou_loss"):
         corners = np.sort(rng.normal(size=(2, batch, 2, 2)), 2).astype(FLOATING[dtype])
         return {"input": corners[0].reshape(batch, 4), "target": corners[1].reshape(batch, 4)}
+    if name in ("distillation_kl_loss", "reverse_kl_loss", "generalized_jsd_loss"):
+        return {"student_logits": floats[0], "teacher_logits": floats[1]}
+    if name in ("rank_net_loss", "lambda_rank_loss"):  # pairs of so many items that a list may be stacked
+        return {"input": floats[0][:, :24], "target": rng.integers(0, 5, (batch, min(classes, 24)))}
+    if name == "list_net_loss":
+        return {"input": floats[0], "target": floats[1]}
     if name == "multilabel_margin_loss":
         return {"input": floats[0], "target": rng.integers(-1, classes, shape)}
     if name == "multilabel_soft_margin_loss":

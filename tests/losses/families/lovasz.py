@@ -19,7 +19,7 @@ def distinct(d: Draw, shape: Shape) -> Array:
     """Numbers of either sign, no two of one magnitude, none of them 0 or 1."""
     count = int(np.prod(shape))
     magnitudes = np.setdiff1d(np.arange(1, count + 2), [16])[:count] / 16
-    return (d.rng.permutation(magnitudes) * d.rng.choice([-1.0, 1.0], count)).reshape(shape)
+    return np.asarray(d.rng.permutation(magnitudes) * d.rng.choice([-1.0, 1.0], count)).reshape(shape)
 
 
 def hinge(d: Draw) -> Request:
@@ -39,16 +39,16 @@ def hinge(d: Draw) -> Request:
 def softmax(d: Draw) -> Request:
     rows, classes, inner = images(d)
     pixels = (rows, *inner)
-    peak = d.rng.integers(0, classes, pixels)
-    height = distinct(d, pixels)
-    logits = np.stack([np.where(peak == c, height, 0) for c in range(classes)], 1)
     from_logits = d.option("from_logits", False, True)
-    if not from_logits.get("from_logits", True):
-        logits = np.abs(logits) / 128
+    if from_logits.get("from_logits", True):
+        peak, height = d.rng.integers(0, classes, pixels), distinct(d, pixels)
+        values = np.stack([np.where(peak == c, height, 0) for c in range(classes)], 1)
+    else:  # below 1/2, so that no p is another's 1 - p
+        values = np.stack([np.abs(distinct(d, pixels)) / 8 for _ in range(classes)], 1)
     ignore = d.option("ignore_index", 255, 0, -1)
     per_image = d.option("per_image", True, False)
     return {
-        "input": d.typed(logits),
+        "input": d.typed(values),
         "target": indices(d, pixels, classes, ignore or {"ignore_index": 0}),
         **ignore,
         **per_image,

@@ -130,7 +130,7 @@ def of_score(score: Score) -> Reference:
             return p.sum() * 0
         above, below = score((p * y).sum(), (p - p * y).sum(), (y - p * y).sum(), options)
         eps = options.get("eps", 1e-7)
-        value = above / (below if below >= eps else eps)
+        value = above / below.clamp_min(eps)
         if options.get("log_loss"):
             loss = -torch.log(value) if value >= eps else p.sum() * 0 - np.log(eps)
         else:
@@ -147,7 +147,7 @@ def of_score(score: Score) -> Reference:
         absent = sum(not (y[at][counts[at]].sum() > 0) for at in chosen)
         return float(values.numel() - absent), absent
 
-    return Reference(unreduced, divisor)
+    return Reference(unreduced, divisor, cancels=True)
 
 
 def dice_score(i: Tensor, fp: Tensor, fn: Tensor, options: Options) -> tuple[Tensor, Tensor]:
