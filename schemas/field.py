@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from schemas.dims import Form, forms
 
@@ -33,6 +37,11 @@ class TensorField:
     differentiable: Differentiable = "always"
     broadcast: bool = False
     probabilities: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As a tensor's; a mask may also be nested lists of `true` and `false`, which are no numbers elsewhere."""
+        schema = handler(source)
+        return core_schema.no_info_before_validator_function(_booleans, schema) if self.kind == "mask" else schema
 
     def form(self, at: int) -> Form:
         """The tokens of the form at that position; a tensor with one form has it everywhere."""
@@ -65,6 +74,20 @@ class TensorField:
         if self.domain in DOMAINS:
             words.append(f"values {DOMAINS[self.domain]}")
         return ", ".join(words) + "."
+
+
+def _booleans(value: Any) -> Any:
+    """The array of nested lists of booleans alone; all else as it is, to be read like any tensor."""
+    first = value
+    while type(first) is list and first:
+        first = first[0]
+    if type(first) is not bool:
+        return value
+    try:
+        array = np.array(value)
+    except ValueError:  # ragged
+        return value
+    return array if array.dtype == np.bool_ else value
 
 
 def Floats(dims: str, *, differentiable: Differentiable = "always", broadcast: bool = False) -> TensorField:  # noqa: N802
