@@ -12,7 +12,7 @@ const MUTED = "#57606a";
 function ticks(low, high, parts) {
   const rough = (high - low) / parts;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at++) found.push(at * step);
   return found;
@@ -26,7 +26,7 @@ function panel(curve, top, { title, colour, read, low, high, label }) {
   const x = (epoch) => LEFT + ((WIDTH - LEFT - RIGHT) * (epoch - first)) / Math.max(last - first, 1);
   const y = (value) => top + PANEL.height * (1 - (value - low) / (high - low));
   const parts = [text(LEFT, top - 14, title, `font-weight="600" fill="${INK}"`)];
-  for (const value of ticks(low, high, 4)) {
+  for (const value of ticks(low, high, 5)) {
     const at = y(value).toFixed(1);
     parts.push(`<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}" stroke="${FAINT}"/>`);
     parts.push(text(LEFT - 10, (y(value) + 4).toFixed(1), label(value), `text-anchor="end" fill="${MUTED}"`));
