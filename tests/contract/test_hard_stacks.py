@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from schemas.dtype import FLOATING
 from schemas.losses import LOSSES
@@ -114,32 +115,51 @@ def elements(name: str, size: int, dtype: str, rng: np.random.Generator) -> Arra
     return {"input": spread[0], "target": unit[1]}
 
 
-def rows(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Arrays:
+Rng = np.random.Generator
+Floats = NDArray[Any]
+"""Three arrays of the shape that is asked for."""
+
+
+def boxes(floats: Floats, rng: Rng) -> Arrays:
+    """Corners in order."""
+    corners = np.sort(rng.normal(size=(2, floats.shape[1], 2, 2)), 2).astype(floats.dtype)
+    return {"input": corners[0].reshape(-1, 4), "target": corners[1].reshape(-1, 4)}
+
+
+def lists(floats: Floats, rng: Rng) -> Arrays:
+    """Graded items, pairs of so many that a list may be stacked."""
+    scores = floats[0][:, :24]
+    return {"input": scores, "target": rng.integers(0, 5, scores.shape)}
+
+
+SPECIAL: list[tuple[tuple[str, ...], Callable[[Floats, Rng], Arrays]]] = [
+    (("triplet",), lambda f, _: {"anchor": f[0], "positive": f[1], "negative": f[2]}),
+    (("cosine_",), lambda f, rng: {"input1": f[0], "input2": f[1], "target": rng.choice([-1, 1], f.shape[1])}),
+    (("z_loss",), lambda f, rng: {"input": f[0], "mask": rng.integers(0, 2, f.shape[1])}),
+    (
+        ("next_token",),
+        lambda f, rng: {"input": np.stack([*f], 1), "target": rng.integers(0, f.shape[2], (f.shape[1], 3))},
+    ),
+    (("iou_loss", "generalized_box", "distance_box", "complete_box"), boxes),
+    (
+        ("distillation_kl", "reverse_kl", "generalized_jsd"),
+        lambda f, _: {"student_logits": f[0], "teacher_logits": f[1]},
+    ),
+    (("rank_net", "lambda_rank"), lists),
+    (("list_net",), lambda f, _: {"input": f[0], "target": f[1]}),
+    (("multilabel_margin",), lambda f, rng: {"input": f[0], "target": rng.integers(-1, f.shape[2], f.shape[1:])}),
+    (("multilabel_soft",), lambda f, rng: {"input": f[0], "target": rng.integers(0, 2, f.shape[1:])}),
+]
+"""By what names begin with; all others have logits and classes."""
+
+
+def rows(name: str, shape: tuple[int, ...], dtype: str, rng: Rng) -> Arrays:
     """Tensors of a loss by rows; `shape` is that of its first tensor."""
     floats = rng.normal(size=(3, *shape)).astype(FLOATING[dtype])
-    batch, classes = shape[0], shape[1]
-    if name.startswith("triplet"):
-        return {"anchor": floats[0], "positive": floats[1], "negative": floats[2]}
-    if name == "cosine_embedding_loss":
-        return {"input1": floats[0], "input2": floats[1], "target": rng.choice([-1, 1], batch)}
-    if name == "z_loss":
-        return {"input": floats[0], "mask": rng.integers(0, 2, batch)}
-    if name == "next_token_cross_entropy":
-        return {"input": np.stack([*floats], 1), "target": rng.integers(0, classes, (batch, 3))}
-    if name.endswith("iou_loss"):
-        corners = np.sort(rng.normal(size=(2, batch, 2, 2)), 2).astype(FLOATING[dtype])
-        return {"input": corners[0].reshape(batch, 4), "target": corners[1].reshape(batch, 4)}
-    if name in ("distillation_kl_loss", "reverse_kl_loss", "generalized_jsd_loss"):
-        return {"student_logits": floats[0], "teacher_logits": floats[1]}
-    if name in ("rank_net_loss", "lambda_rank_loss"):  # pairs of so many items that a list may be stacked
-        return {"input": floats[0][:, :24], "target": rng.integers(0, 5, (batch, min(classes, 24)))}
-    if name == "list_net_loss":
-        return {"input": floats[0], "target": floats[1]}
-    if name == "multilabel_margin_loss":
-        return {"input": floats[0], "target": rng.integers(-1, classes, shape)}
-    if name == "multilabel_soft_margin_loss":
-        return {"input": floats[0], "target": rng.integers(0, 2, shape)}
-    return {"input": floats[0], "target": rng.integers(0, classes, (batch, *shape[2:]))}
+    for names, make in SPECIAL:
+        if name.startswith(names):
+            return make(floats, rng)
+    return {"input": floats[0], "target": rng.integers(0, shape[1], (shape[0], *shape[2:]))}
 
 
 def check_one_stack(requests: list[LossRequest], rng: np.random.Generator) -> None:
