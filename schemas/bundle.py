@@ -178,7 +178,7 @@ def _typed(
         raise Unlike
     if spec.kind == "mask":
         mask = values.to_mask(name, given, faults)
-        if spec.dims == first.unreduced:
+        if spec.dims == first.unreduced and not spec.chooses:
             ignored += (~mask).reshape(size, -1).sum(axis=1)
         return mask
     array = given.astype(np.int64, copy=False)

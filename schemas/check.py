@@ -144,7 +144,7 @@ def _check_tensors(request: TensorRequest, given: dict[str, Tensor], checked: Ch
             continue
         elif spec.kind == "mask":
             array = values.to_mask(name, array, faults)
-            if spec.dims == request.unreduced and not layout.faulty(name):
+            if spec.dims == request.unreduced and not (spec.chooses or layout.faulty(name)):
                 checked.ignored += array.size - int(np.count_nonzero(array))
         else:
             array = array.astype(np.int64, copy=False)

@@ -28,7 +28,7 @@ class TensorField:
     """The contract of one tensor: its dims in every form of the loss, its values, and whether it has a gradient.
 
     `broadcast` tensors need not have the loss's shape, only expand to it; `probabilities` are the dims that make class
-    targets probabilities instead of indices.
+    targets probabilities instead of indices; `chooses`: a mask whose zeros take part as its ones do, in another way.
     """
 
     dims: str
@@ -37,6 +37,7 @@ class TensorField:
     differentiable: Differentiable = "always"
     broadcast: bool = False
     probabilities: str = ""
+    chooses: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As a tensor's; a mask may also be nested lists of `true` and `false`, which are no numbers elsewhere."""
@@ -124,3 +125,8 @@ def Integers(dims: str) -> TensorField:  # noqa: N802
 def Mask(dims: str, *, broadcast: bool = False) -> TensorField:  # noqa: N802
     """What takes part (1) and what does not (0). In the dims of the unreduced loss, its zeros are ignored elements."""
     return TensorField(dims, kind="mask", differentiable="never", broadcast=broadcast)
+
+
+def Flags(dims: str) -> TensorField:  # noqa: N802
+    """Which of two kinds each element is, 1 or 0; both contribute."""
+    return TensorField(dims, kind="mask", differentiable="never", chooses=True)

@@ -90,7 +90,7 @@ def moved(example: dict[str, Any], by: dict[str, NDArray[Any]]) -> dict[str, NDA
     return compute([request], CPU)[0].gradients
 
 
-@pytest.mark.parametrize("name", TWICE)
+@pytest.mark.parametrize("name", [name for name in TWICE if name != "cispo_loss"])  # its ratio is a constant by intent
 def test_products_are_differences_of_gradients(name: str) -> None:
     """Where torch silently took a gradient for a constant, these would tell."""
     rng = np.random.default_rng(7)

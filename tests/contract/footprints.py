@@ -113,6 +113,43 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
             "triplet_margin_with_distance_loss",
             E(anchor=R(n, 1), positive=R(n, 1), negative=R(n, 1), swap=True, distance=d),
         )
+    M = int(n**0.5)
+    D = 32
+    yield "info_nce_loss", E(query=R(M, D), positive=R(M, D))
+    yield "info_nce_loss", E(query=R(10, n // 30), positive=R(10, n // 30), negative=R(10, n // 30))
+    yield "info_nce_loss", E(query=R(M, D), positive=R(M, D), negative=R(M, D), in_batch_negatives=True)
+    yield "info_nce_loss", E(query=R(100, D), positive=R(100, D), negative=R(100, n // 100 // D, D))
+    yield "info_nce_loss", E(query=R(100, 1), positive=R(100, 1), negative=R(100, n // 200, 1))
+    for labelled in ("nt_xent_loss", "sup_con_loss", "multi_similarity_loss"):
+        yield labelled, E(embeddings=R(M, D), labels=r.integers(0, 9, M))
+        yield labelled, E(embeddings=R(M, 1), labels=r.integers(0, 9, M))
+        yield labelled, E(embeddings=R(10, n // 10), labels=r.integers(0, 3, 10))
+    for average in ("pairs", "nonzero"):
+        pair = E(target=np.arange(N) % 2, average=average, squared=True)
+        yield "contrastive_loss", E(input1=R(N, C), input2=F(N, C), **pair)
+        yield "contrastive_loss", E(input1=R(n, 1), input2=F(n, 1), **pair | E(target=np.arange(n) % 2))
+    for margin in ("arc_face_loss", "cos_face_loss"):
+        yield margin, E(embeddings=R(N, D), weight=R(C, D), target=idx)
+        yield margin, E(embeddings=R(n, 1), weight=R(1, 1), target=np.zeros(n, np.int64))
+        yield margin, E(embeddings=R(10, n // 20), weight=R(10, n // 20), target=np.arange(10))
+    for form in ("sigmoid", "hinge", "ipo", "robust"):
+        smoothing = 0.0 if form in ("hinge", "ipo") else 0.1
+        references = E(reference_chosen=R(n), reference_rejected=R(n))
+        pair = E(policy_chosen=R(n), policy_rejected=R(n), **references)
+        yield "dpo_loss", E(**pair, loss_type=form, label_smoothing=smoothing)
+    yield "kto_loss", E(policy=R(n), reference=R(n), label=np.ones(n, np.bool_), kl=F(1))
+    yield "kto_loss", E(policy=R(n), reference=R(n), label=np.ones(n, np.bool_))
+    yield "orpo_loss", E(policy_chosen=-R(n), policy_rejected=-R(n), chosen_nll=F(1))
+    yield "orpo_loss", E(policy_chosen=-R(n), policy_rejected=-R(n))
+    yield "simpo_loss", E(policy_chosen=R(n), policy_rejected=R(n), label_smoothing=0.1)
+    for tokens in ("importance_sampling_loss", "ppo_clip_loss", "cispo_loss", "grpo_loss", "gspo_loss"):
+        yield tokens, E(log_probs=R(N, C), advantages=R(N))
+        yield tokens, E(log_probs=R(N, C), advantages=R(N), old_log_probs=R(N, C), mask=np.ones((N, C), np.bool_))
+        yield tokens, E(log_probs=R(n, 1), advantages=R(n), mask=np.ones((n, 1), np.bool_))
+    whole = E(log_probs=R(N, C), old_log_probs=R(N, C), ref_log_probs=R(N, C), mask=np.ones((N, C), np.bool_))
+    yield "grpo_loss", E(**whole, advantages=R(N, C))
+    yield "grpo_loss", E(**whole, advantages=R(N), normalization="bnpo")
+    yield "gspo_loss", E(**whole, advantages=R(N))
     T = 50
     B = n // T // 41 // 5
     yield (

@@ -39,6 +39,14 @@ ELEMENTWISE: list[tuple[str, dict[str, Any]]] = [
     ("sigmoid_focal_loss", {"gamma": 0.5}),
     ("asymmetric_loss", {}),
     ("asymmetric_loss", {"clip": 0.0, "gamma_pos": 1.5}),
+    ("dpo_loss", {}),
+    ("dpo_loss", {"loss_type": "robust", "label_smoothing": 0.2}),
+    ("kto_loss", {}),
+    ("orpo_loss", {}),
+    ("simpo_loss", {"label_smoothing": 0.2}),
+    ("importance_sampling_loss", {}),
+    ("ppo_clip_loss", {}),
+    ("cispo_loss", {}),
     ("poisson_nll_loss", {"full": True}),
     ("poisson_nll_loss", {"full": True, "log_input": False}),
     ("gaussian_nll_loss", {"full": True}),
@@ -97,6 +105,16 @@ def name_of(case: Any) -> str:
     return f"{case[0]} {case[1]}" if isinstance(case, tuple) else str(case)
 
 
+def log_probs(name: str, low: NDArray[Any], spread: NDArray[Any]) -> Arrays:
+    """Tensors of a preference or policy loss; `low` is below 0."""
+    if name == "kto_loss":
+        return {"policy": spread[0], "reference": spread[1], "label": spread[2] > 0, "kl": -low[0]}
+    if name in ("importance_sampling_loss", "ppo_clip_loss", "cispo_loss"):
+        return {"log_probs": low[0], "old_log_probs": low[1], "advantages": spread[0], "mask": spread[1] > 0}
+    pairs = {"policy_chosen": low[0], "policy_rejected": low[1]}
+    return pairs | ({"reference_chosen": low[2], "reference_rejected": low[3]} if name == "dpo_loss" else {})
+
+
 def elements(name: str, size: int, dtype: str, rng: np.random.Generator) -> Arrays:
     """Tensors of an element-wise loss, in its domain."""
     unit = rng.uniform(0.001, 0.999, (4, size)).astype(FLOATING[dtype])
@@ -108,6 +126,8 @@ def elements(name: str, size: int, dtype: str, rng: np.random.Generator) -> Arra
         return {"input": spread[0], "target": sign}
     if name == "gaussian_nll_loss":
         return {"input": spread[0], "target": spread[1], "var": unit[0]}
+    if LOSSES[name].about.family in ("preference", "policy"):
+        return log_probs(name, -unit, spread)
     if name == "poisson_nll_loss":
         return {"input": unit[0], "target": rng.poisson(3, size).astype(FLOATING[dtype])}
     if name in ("binary_cross_entropy", "kl_div", "tweedie_deviance_loss", "gamma_deviance_loss"):

@@ -23,6 +23,7 @@ STEP = 1e-4
 """With the second step of Richardson's, errors are of its fourth power; rounding is below 1e-11 of the loss."""
 
 NOT_SLOPES = {
+    "cispo_loss": "the clipped ratio is a constant for its gradient",
     "ctc_loss": "its gradient holds that of the log_softmax in front of log_probs",
     "complete_box_iou_loss": "the weight of the term for proportions is a constant for the gradient",
 }

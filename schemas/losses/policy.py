@@ -1,0 +1,297 @@
+"""Policy gradient losses, from the log-probabilities of sampled tokens and their advantages."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.check import Checked
+from schemas.dims import Shape
+from schemas.field import Floats, Mask
+from schemas.problem import Fault
+from schemas.request import ABSENT, About, LossRequest, Stacking
+from schemas.tensor import Tensor
+
+SAMPLED = "What the tokens were sampled with. Left out: log_probs, as constants (on policy, all ratios are 1)."
+TAKES_PART = "Which tokens take part: 1 for those of an answer, 0 for prompts and padding. Left out: all."
+HALF = "float16 and bfloat16 are computed in float32 and rounded."
+MASKED = "A masked token may hold anything, NaN too: its loss and gradients are 0."
+ENDS = (
+    "At the ends of the clip range the gradient is that of the ratio. The gradient in an advantage of 0 is that of "
+    "positive ones."
+)
+CONSTANTS = "Gradients are answered in log_probs alone, unless others are named."
+
+
+def _high(request: PPOClip | SequencePolicy) -> float:
+    own = request.__dict__
+    found: float = own["epsilon"] if own["epsilon_high"] is None else own["epsilon_high"]
+    return found
+
+
+class TokenPolicy(LossRequest):
+    """What losses have whose tokens do not depend on each other."""
+
+    unreduced: ClassVar[str] = "T | N T"
+    stacking: ClassVar[Stacking] = "elements"
+    workspace: ClassVar[int] = 6
+    predictions: ClassVar[tuple[str, ...]] = ("log_probs",)
+
+    log_probs: Annotated[Tensor, Floats("T | N T")] = Field(description="The policy's log-probability of each token.")
+    old_log_probs: Annotated[Tensor, Floats("T | N T")] = Field(ABSENT, description=SAMPLED)
+    advantages: Annotated[Tensor, Floats("T | N T", broadcast=True)] = Field(
+        description="The advantage of each token; or, in one dim fewer, of each sequence, that all its tokens share."
+    )
+    mask: Annotated[Tensor, Mask("T | N T")] = Field(ABSENT, description=TAKES_PART)
+
+    @classmethod
+    def spread(cls, name: str, shape: Shape, to: Shape) -> Shape | None:
+        """One advantage a token, or one a sequence: N goes along N T by its rows, not as broadcasting would have it."""
+        each = (*to[:-1], 1)
+        if shape == to[:-1]:
+            return each
+        return shape if shape in (to, each) else None
+
+
+class ImportanceSampling(TokenPolicy):
+    """Policy gradient with importance sampling: advantages times the ratio of policy and sampler."""
+
+    about = About(
+        family="policy",
+        formula=r"\ell_t = -r_t A_t, \quad r_t = e^{\log \pi(t) - \log \pi_{old}(t)}",
+        mean="the number of tokens that take part",
+        example={
+            "log_probs": [[-1.2, -0.3, -2.0], [-0.7, -1.1, -0.2]],
+            "old_log_probs": [[-1.0, -0.4, -2.1], [-0.9, -1.1, -0.25]],
+            "advantages": [1.0, -0.5],
+            "mask": [[1, 1, 1], [1, 1, 0]],
+        },
+        notes=("Tinker adds tokens up: reduction sum.", MASKED, CONSTANTS, HALF),
+        source="Tinker's importance_sampling",
+    )
+
+    loss: Literal["importance_sampling_loss"] = "importance_sampling_loss"
+
+
+class PPOClip(TokenPolicy):
+    """Proximal policy optimisation: the ratio of policy and sampler gains nothing beyond its clip range."""
+
+    about = About(
+        family="policy",
+        formula=r"\ell_t = -\min\bigl(r_t A_t,\, \operatorname{clip}(r_t, 1 - \epsilon, 1 + \epsilon_h)\, A_t\bigr), "
+        r"\quad r_t = e^{\log \pi(t) - \log \pi_{old}(t)}",
+        mean="the number of tokens that take part",
+        example={
+            "log_probs": [[-1.2, -0.3, -2.0], [-0.7, -1.1, -0.2]],
+            "old_log_probs": [[-1.0, -0.8, -2.1], [-0.9, -1.0, -0.25]],
+            "advantages": [[1.0, 0.5, -0.5], [-0.5, 2.0, 1.0]],
+            "mask": [[1, 1, 1], [1, 1, 0]],
+        },
+        notes=(
+            "Tinker's clip_low_threshold and clip_high_threshold are 1 - epsilon and 1 + epsilon_high; it adds tokens "
+            "up: reduction sum.",
+            ENDS,
+            "A ratio too large for the type costs nothing where it is clipped.",
+            MASKED,
+            CONSTANTS,
+            HALF,
+        ),
+        source="Schulman et al., 2017; Tinker's ppo",
+    )
+
+    loss: Literal["ppo_clip_loss", "PPOLoss"] = "ppo_clip_loss"
+    epsilon: float = Field(0.2, ge=0, le=1, description="How far below 1 a ratio may go before it is clipped.")
+    epsilon_high: float = Field(ABSENT, ge=0, description="How far above 1 it may go. Left out: epsilon.")
+
+    @property
+    def high(self) -> float:
+        """How far above 1 a ratio may go."""
+        return _high(self)
+
+
+class CISPO(TokenPolicy):
+    """Clipped importance sampling policy optimisation: a clipped ratio weighs the log-probability's gradient."""
+
+    about = About(
+        family="policy",
+        formula=r"\ell_t = -\operatorname{sg}\bigl(\operatorname{clip}(r_t, l, h)\bigr)\, A_t \log \pi(t), \quad "
+        r"r_t = e^{\log \pi(t) - \log \pi_{old}(t)}",
+        mean="the number of tokens that take part",
+        example={
+            "log_probs": [[-1.2, -0.3, -2.0], [-0.7, -1.1, -0.2]],
+            "old_log_probs": [[-1.0, -0.4, -2.1], [-0.9, -1.1, -0.25]],
+            "advantages": [1.0, -0.5],
+            "mask": [[1, 1, 1], [1, 1, 0]],
+        },
+        notes=(
+            "sg: the gradient stops there. Finite differences of the loss do not reproduce it, and old_log_probs have "
+            "none.",
+            "ratio_high is TRL's epsilon_high, the clipped ratio's bound and not its distance from 1; 5 is what TRL "
+            "recommends. Tinker's clip thresholds are ratio_low and ratio_high.",
+            "TRL divides by the tokens of the whole batch: reduction sum, divided by those.",
+            MASKED,
+            CONSTANTS,
+            HALF,
+        ),
+        source="TRL's GRPOTrainer with loss_type cispo; Tinker's cispo; MiniMax-M1, 2025",
+    )
+
+    loss: Literal["cispo_loss", "CISPOLoss"] = "cispo_loss"
+    ratio_low: float = Field(0.0, ge=0, description="The least that a ratio weighs.")
+    ratio_high: float = Field(5.0, gt=0, description="The most that a ratio weighs.")
+
+    def check(self, checked: Checked, faults: list[Fault]) -> None:
+        """The bounds are in order."""
+        if self.ratio_low > self.ratio_high:
+            faults.append(Fault("/ratio_low", f"{self.ratio_low} is above ratio_high, which is {self.ratio_high}"))
+
+
+class SequencePolicy(LossRequest):
+    """What losses have that know of sequences: a ratio clipped, and the divergence from a reference."""
+
+    workspace: ClassVar[int] = 10
+    predictions: ClassVar[tuple[str, ...]] = ("log_probs",)
+
+    advantages: Annotated[Tensor, Floats("N | N T")] = Field(
+        description="The advantage of each sequence, or of each token."
+    )
+    log_probs: Annotated[Tensor, Floats("N T")] = Field(description="The policy's log-probability of each token.")
+    old_log_probs: Annotated[Tensor, Floats("N T")] = Field(ABSENT, description=SAMPLED)
+    ref_log_probs: Annotated[Tensor, Floats("N T")] = Field(
+        ABSENT, description="The reference's log-probability of each token. Left out: no divergence is added."
+    )
+    mask: Annotated[Tensor, Mask("N T")] = Field(ABSENT, description=TAKES_PART)
+    epsilon: float = Field(0.2, ge=0, le=1, description="How far below 1 a ratio may go before it is clipped.")
+    epsilon_high: float = Field(ABSENT, ge=0, description="How far above 1 it may go. Left out: epsilon.")
+    beta: float = Field(0.04, ge=0, description="The weight of the divergence from the reference, where there is one.")
+
+    @property
+    def high(self) -> float:
+        """How far above 1 a ratio may go."""
+        return _high(self)
+
+    def check(self, checked: Checked, faults: list[Fault]) -> None:
+        """A weight that is given has something to weigh."""
+        if "beta" in self.model_fields_set and self.beta and self.ref_log_probs is None:
+            faults.append(Fault("/beta", "weighs the divergence from ref_log_probs, which are not there"))
+
+
+K3 = "k3 is the estimate e^d - d - 1 of the divergence, d = ref_log_probs - log_probs."
+
+
+class GRPO(SequencePolicy):
+    """Group relative policy optimisation: PPO's clipped ratio, and the divergence from a reference."""
+
+    about = About(
+        family="policy",
+        formula=r"\ell_t = -\min\bigl(r_t A,\, \operatorname{clip}(r_t, 1 - \epsilon, 1 + \epsilon_h)\, A\bigr) + "
+        r"\beta\, k_3(t), \quad r_t = e^{\log \pi(t) - \log \pi_{old}(t)}",
+        mean="normalization grpo: each sequence by its tokens that take part, then N; being no quotient, divisor is "
+        "null. bnpo: the tokens that take part; dr_grpo: N times max_completion_length; dapo: num_items_in_batch",
+        example={
+            "log_probs": [[-1.2, -0.3, -2.0], [-0.7, -1.1, -0.2]],
+            "old_log_probs": [[-1.0, -0.8, -2.1], [-0.9, -1.0, -0.25]],
+            "ref_log_probs": [[-1.1, -0.5, -1.9], [-0.8, -1.2, -0.3]],
+            "advantages": [1.0, -0.5],
+            "mask": [[1, 1, 1], [1, 1, 0]],
+        },
+        notes=(
+            K3,
+            "TRL's trainer starts from dapo with beta 0; the paper has grpo with beta 0.04.",
+            "The advantages come ready: rewards less their group's mean, over its standard deviation or not.",
+            "A sequence without tokens that take part counts in N, with a loss of 0. Where no token of a request takes "
+            "part, the means of grpo and bnpo are what on_empty says; TRL's are 0.",
+            ENDS,
+            "A ratio too large for the type costs nothing where it is clipped.",
+            MASKED,
+            CONSTANTS,
+            HALF,
+            "Never stacked with other requests.",
+        ),
+        source="TRL's GRPOTrainer; Shao et al. (DeepSeekMath), 2024; dr_grpo: Liu et al., 2025; dapo: Yu et al., 2025",
+    )
+    unreduced: ClassVar[str] = "N T"
+
+    loss: Literal["grpo_loss", "GRPOLoss"] = "grpo_loss"
+    delta: float = Field(
+        ABSENT, gt=1, description="Ratios count up to this where the advantage is negative (two-sided clipping)."
+    )
+    normalization: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = Field("grpo", description="What mean divides by.")
+    max_completion_length: int = Field(
+        ABSENT, ge=1, le=2**31 - 1, description="The constant length that dr_grpo divides by."
+    )
+    num_items_in_batch: int = Field(
+        ABSENT,
+        ge=1,
+        le=2**31 - 1,
+        description="The tokens that take part in the whole batch, of which this may be a part: what dapo divides by. "
+        "Left out: those of this request.",
+    )
+
+    @property
+    def most(self) -> float:
+        """What ratios count up to where the advantage is negative."""
+        delta = self.__dict__["delta"]
+        return math.inf if delta is None else float(delta)
+
+    def check(self, checked: Checked, faults: list[Fault]) -> None:
+        """Lengths go with the normalisation that divides by them; two-sided clipping leaves room for the one side."""
+        super().check(checked, faults)
+        own = self.__dict__
+        if self.normalization == "dr_grpo" and own["max_completion_length"] is None:
+            faults.append(Fault("/max_completion_length", "is what dr_grpo divides by, and is missing"))
+        for name, goes_with in (("max_completion_length", "dr_grpo"), ("num_items_in_batch", "dapo")):
+            if own[name] is not None and self.normalization != goes_with:
+                faults.append(Fault(f"/{name}", f"goes with {goes_with}; the normalization is {self.normalization}"))
+        if self.most < 1 + self.high:
+            faults.append(Fault("/delta", f"{self.delta} is below the clip range's end, which is {1 + self.high}"))
+
+    def mean_divides(self, checked: Checked) -> int | None:
+        """A count of tokens, real or assumed; a mean of sequences' means is no quotient."""
+        if self.normalization == "grpo":
+            return None
+        if self.normalization == "dr_grpo":
+            return checked.layout.unreduced[0] * self.max_completion_length
+        if self.normalization == "dapo" and self.__dict__["num_items_in_batch"] is not None:
+            return self.num_items_in_batch
+        return checked.count
+
+
+class GSPO(SequencePolicy):
+    """Group sequence policy optimisation: one ratio a sequence, the geometric mean of its tokens', is clipped."""
+
+    about = About(
+        family="policy",
+        formula=r"\ell_n = -\min\bigl(s_n A_n,\, \operatorname{clip}(s_n, 1 - \epsilon, 1 + \epsilon_h)\, A_n\bigr) + "
+        r"\frac{\beta}{|T_n|} \sum_{t \in T_n} k_3(t), \quad "
+        r"s_n = \exp\Bigl(\frac{1}{|T_n|} \sum_{t \in T_n} \log \pi(t) - \log \pi_{old}(t)\Bigr)",
+        mean="N",
+        example={
+            "log_probs": [[-1.2, -0.3, -2.0], [-0.7, -1.1, -0.2]],
+            "old_log_probs": [[-1.0, -0.4, -2.1], [-0.9, -1.0, -0.25]],
+            "advantages": [1.0, -0.5],
+            "mask": [[1, 1, 1], [1, 1, 0]],
+            "epsilon": 0.2,
+            "epsilon_high": 0.28,
+        },
+        notes=(
+            K3,
+            "The unreduced loss is one a sequence. One without tokens that take part counts, with a loss of 0, as in "
+            "TRL.",
+            "The clip range is that of the paper: [1 - 0.0003, 1 + 0.0004].",
+            ENDS,
+            MASKED,
+            CONSTANTS,
+            HALF,
+            "Never stacked with other requests.",
+        ),
+        source="Zheng et al., 2025; TRL's GRPOTrainer with importance_sampling_level sequence and loss_type grpo",
+    )
+    unreduced: ClassVar[str] = "N"
+
+    loss: Literal["gspo_loss", "GSPOLoss"] = "gspo_loss"
+    advantages: Annotated[Tensor, Floats("N")] = Field(description="The advantage of each sequence.")
+    epsilon: float = Field(3e-4, ge=0, le=1, description="How far below 1 a ratio may go before it is clipped.")
+    epsilon_high: float = Field(4e-4, ge=0, description="How far above 1 it may go.")
