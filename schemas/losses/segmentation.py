@@ -126,7 +126,7 @@ class Overlap(LossRequest):
             at = np.nonzero(np.broadcast_to(~void, target.shape))
             found[at[0], target[at]] = True
         over: dict[str, tuple[int, ...]] = {"class": (0,), "image": (1,), "image_class": (), "all": (0, 1)}
-        return np.logical_or.reduce(found, axis=over[self.per]).reshape(layout.unreduced)
+        return np.asarray(np.logical_or.reduce(found, axis=over[self.per])).reshape(layout.unreduced)
 
 
 class Dice(Overlap):

@@ -118,28 +118,35 @@ def rows(name: str, shape: tuple[int, ...], dtype: str, rng: np.random.Generator
     """Tensors of a loss by rows; `shape` is that of its first tensor."""
     floats = rng.normal(size=(3, *shape)).astype(FLOATING[dtype])
     batch, classes = shape[0], shape[1]
-    if name.startswith("triplet"):
-        return {"anchor": floats[0], "positive": floats[1], "negative": floats[2]}
-    if name == "cosine_embedding_loss":
-        return {"input1": floats[0], "input2": floats[1], "target": rng.choice([-1, 1], batch)}
-    if name == "z_loss":
-        return {"input": floats[0], "mask": rng.integers(0, 2, batch)}
-    if name == "next_token_cross_entropy":
-        return {"input": np.stack([*floats], 1), "target": rng.integers(0, classes, (batch, 3))}
-    if name.endswith("iou_loss"):
-        corners = np.sort(rng.normal(size=(2, batch, 2, 2)), 2).astype(FLOATING[dtype])
-        return {"input": corners[0].reshape(batch, 4), "target": corners[1].reshape(batch, 4)}
-    if name in ("distillation_kl_loss", "reverse_kl_loss", "generalized_jsd_loss"):
-        return {"student_logits": floats[0], "teacher_logits": floats[1]}
-    if name in ("rank_net_loss", "lambda_rank_loss"):  # pairs of so many items that a list may be stacked
-        return {"input": floats[0][:, :24], "target": rng.integers(0, 5, (batch, min(classes, 24)))}
-    if name == "list_net_loss":
-        return {"input": floats[0], "target": floats[1]}
-    if name == "multilabel_margin_loss":
-        return {"input": floats[0], "target": rng.integers(-1, classes, shape)}
-    if name == "multilabel_soft_margin_loss":
-        return {"input": floats[0], "target": rng.integers(0, 2, shape)}
-    return {"input": floats[0], "target": rng.integers(0, classes, (batch, *shape[2:]))}
+    corners = np.sort(rng.normal(size=(2, batch, 2, 2)), 2).astype(FLOATING[dtype])
+    items = min(classes, 24)  # pairs of so many that a list may be stacked
+    models = {"student_logits": floats[0], "teacher_logits": floats[1]}
+    pairs = {"input": floats[0][:, :items], "target": rng.integers(0, 5, (batch, items))}
+    triplets = {"anchor": floats[0], "positive": floats[1], "negative": floats[2]}
+    boxes = {"input": corners[0].reshape(batch, 4), "target": corners[1].reshape(batch, 4)}
+    own: dict[str, Arrays] = {
+        "triplet_margin_loss": triplets,
+        "triplet_margin_with_distance_loss": triplets,
+        "cosine_embedding_loss": {"input1": floats[0], "input2": floats[1], "target": rng.choice([-1, 1], batch)},
+        "z_loss": {"input": floats[0], "mask": rng.integers(0, 2, batch)},
+        "next_token_cross_entropy": {
+            "input": np.stack([*floats], 1),
+            "target": rng.integers(0, classes, (batch, 3)),
+        },
+        "iou_loss": boxes,
+        "generalized_box_iou_loss": boxes,
+        "distance_box_iou_loss": boxes,
+        "complete_box_iou_loss": boxes,
+        "distillation_kl_loss": models,
+        "reverse_kl_loss": models,
+        "generalized_jsd_loss": models,
+        "rank_net_loss": pairs,
+        "lambda_rank_loss": pairs,
+        "list_net_loss": {"input": floats[0], "target": floats[1]},
+        "multilabel_margin_loss": {"input": floats[0], "target": rng.integers(-1, classes, shape)},
+        "multilabel_soft_margin_loss": {"input": floats[0], "target": rng.integers(0, 2, shape)},
+    }
+    return own.get(name) or {"input": floats[0], "target": rng.integers(0, classes, (batch, *shape[2:]))}
 
 
 def check_one_stack(requests: list[LossRequest], rng: np.random.Generator) -> None:
