@@ -26,8 +26,21 @@ from tests.losses.cases import differentiable
 Array = NDArray[Any]
 
 
-def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A request of about so many numbers for every loss, in the shapes that take most."""
+def every(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A request of about so many numbers for every loss; for element-wise ones that are not listed, a plain one."""
+    listed = set()
+    for name, members in cases(n, dt):
+        listed.add(name)
+        yield name, members
+    rng = np.random.default_rng(0)
+    for name, cls in LOSSES.items():
+        if name not in listed and cls.stacking == "elements":
+            tensors = [tensor for tensor in cls.tensor_fields if cls.model_fields[tensor].is_required()]
+            yield name, {tensor: rng.uniform(0.1, 0.9, n).astype(FLOATING[dt]) for tensor in tensors}
+
+
+def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: C901 - a list, some of it in loops
+    """Requests of about so many numbers, in the shapes that take most."""
     f, r = FLOATING[dt], np.random.default_rng(0)
 
     def F(*s: int) -> Array:  # noqa: N802
@@ -277,7 +290,7 @@ def main(dtype: str, numbers: int) -> None:
     The second time, when torch has loaded its parts.
     """
     libc, device = ctypes.CDLL("libc.so.6"), open_device("cpu")
-    for name, members in cases(numbers, dtype):
+    for name, members in every(numbers, dtype):
         for how, more in HOW.items():
             asked = {**members, "dtype": dtype, "gradients": differentiable(name, members), **more}
             request = LOSSES[name].model_validate(asked)
