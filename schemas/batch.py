@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from schemas.dtype import FloatingName
 from schemas.problem import ProblemError
 from schemas.request import ABSENT
+from schemas.result import TermAnswer
 from schemas.tensor import Tensor
 
 MAX_LOSSES: Final = 1024
@@ -66,6 +67,7 @@ class BatchResult(BaseModel):
     dtype: FloatingName = Field(ABSENT, description="The type of the loss and the gradients.")
     warnings: list[str] = Field(ABSENT, description="As in the answer to one loss.")
     output: Tensor = Field(ABSENT, description="adaptive_log_softmax_with_loss: each target's log-probability.")
+    terms: list[TermAnswer] = Field(ABSENT, description="composite: what it is the sum of, in order.")
 
     type: str = Field(ABSENT, description="A problem's kind: `about:blank`.")
     title: str = Field(ABSENT, description="A problem's status in words.")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from schemas.losses import LOSSES
+from schemas.oip_tensors import mapped
 from schemas.request import LossRequest
 
 
@@ -86,8 +87,9 @@ def entry(cls: type[LossRequest]) -> CatalogueEntry:
                 description=properties[name].get("description", ""),
             )
             for name, spec in cls.tensor_fields.items()
-        ],
-        options={name: properties[name] for name in ("reduction", *cls.option_names)},
+        ]
+        + [_named(f"{member}.{name}", properties[member]) for member, names in mapped(cls).items() for name in names],
+        options={name: properties[name] for name in ("reduction", *cls.option_names) if name not in mapped(cls)},
         unreduced=cls.unreduced,
         gradients=list(cls.predictions),
         mean=about.mean,
@@ -96,6 +98,19 @@ def entry(cls: type[LossRequest]) -> CatalogueEntry:
         notes=list(about.notes),
         source=about.source,
         example=example(cls),
+    )
+
+
+def _named(name: str, described: dict[str, Any]) -> CatalogueTensor:
+    """A tensor that the example names; callers choose names of their own."""
+    return CatalogueTensor(
+        name=name,
+        dims="*S",
+        kind="floating",
+        values="any",
+        required=True,
+        differentiable="always",
+        description=f"One of the example's, for any name. {described['description']}",
     )
 
 

@@ -59,8 +59,8 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
     checked, state = check_tensors(request, reading, broken, faults, cotangent)
     if state == "refused":
         return checked
-    checked.reduction = _reduction(request, checked)
-    checked.gradients = _gradients(request, checked, broken, faults)
+    checked.reduction = reduction_of(request, checked)
+    checked.gradients = gradients_of(request, checked, broken, faults)
     if state == "sound":
         request.check(checked, faults)
         checked.count -= checked.ignored
@@ -68,7 +68,7 @@ def check(request: LossRequest, reading: Reading, broken: set[str], faults: list
         if request.on_empty == "error" and empty and checked.reduction in MEANS:
             faults.append(Fault("/on_empty", "nothing contributes to the mean, and on_empty is error"))
         if many is None:
-            checked.cotangent = _cotangent(cotangent, checked, faults)
+            checked.cotangent = cotangent_of(cotangent, checked, faults)
         else:
             check_cotangents(request, many, checked, faults)
     if not faults:
@@ -101,7 +101,7 @@ def check_tensors(
         detail = f"the request needs {elements} elements, broadcasts expanded; the limit is {reading.max_elements}"
         faults.append(Fault("", detail, TOO_LARGE))
         return Checked({}, layout), "refused"
-    checked = Checked({}, layout, _dtype(request, given, beside), max_elements=reading.max_elements)
+    checked = Checked({}, layout, dtype_of(request, given, beside), max_elements=reading.max_elements)
     _check_options(request, checked, faults)
     checked.count = numel(layout.unreduced)
     _check_tensors(request, given, checked, faults)
@@ -109,7 +109,8 @@ def check_tensors(
     return checked, "sound" if whole else "broken"
 
 
-def _dtype(request: TensorRequest, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
+def dtype_of(request: TensorRequest, given: dict[str, Tensor], cotangent: Tensor | None) -> FloatingName:
+    """The type that a request asks for, or else the widest of its tensors."""
     if request.dtype is not None:
         return request.dtype
     every = given.values() if cotangent is None else (*given.values(), cotangent)
@@ -154,7 +155,7 @@ def _check_tensors(request: TensorRequest, given: dict[str, Tensor], checked: Ch
         checked.tensors[name] = array
 
 
-def _reduction(request: LossRequest, checked: Checked) -> str:
+def reduction_of(request: LossRequest, checked: Checked) -> str:
     """The reduction, or what size_average and reduce make of it: torch.nn._reduction.legacy_get_string."""
     own = request.__dict__  # past the descriptors that warn of deprecated fields
     size_average, reduce = own["size_average"], own["reduce"]
@@ -168,7 +169,8 @@ def _reduction(request: LossRequest, checked: Checked) -> str:
     return "sum" if size_average is False else "mean"
 
 
-def _gradients(request: LossRequest, checked: Checked, broken: set[str], faults: list[Fault]) -> tuple[str, ...]:
+def gradients_of(request: LossRequest, checked: Checked, broken: set[str], faults: list[Fault]) -> tuple[str, ...]:
+    """The tensors that gradients are wanted in; names that are none of them are faults."""
     if "gradients" in broken:
         return ()
     if request.gradients is None:
@@ -208,7 +210,8 @@ def not_differentiable(request: LossRequest, name: str, spec: TensorField, layou
     return f"PyTorch has no gradient of {request.name} in {name}"
 
 
-def _cotangent(given: Tensor | None, checked: Checked, faults: list[Fault]) -> NDArray[Any] | None:
+def cotangent_of(given: Tensor | None, checked: Checked, faults: list[Fault]) -> NDArray[Any] | None:
+    """The upstream gradient, in the loss's type and of its shape."""
     if given is None:
         return None
     wanted = checked.layout.unreduced if checked.reduction == "none" else ()

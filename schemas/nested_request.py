@@ -32,6 +32,10 @@ def nested(value: Any, where: str, info: ValidationInfo) -> LossRequest:
         suggestions = (info.context and info.context.suggestions) or Suggestions()
         meant = suggestions.like(asked, (*LOSSES, *ALIASES)) or ""
         raise InvalidRequest([Fault(pointer(where, "loss"), f"there is no loss {asked!r}{meant}".rstrip(";"))])
+    if cls.made_of_losses:
+        raise InvalidRequest(
+            [Fault(pointer(where, "loss"), f"a {cls.name} is not taken here: ask for each of its terms")]
+        )
     try:
         return cls.model_validate(value, context=info.context)
     except InvalidRequest as error:

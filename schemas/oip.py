@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.oip_tensors import COTANGENT, GRADIENT, UPSTREAM, fields, options, outputs, shape
+from schemas.oip_tensors import COTANGENT, GRADIENT, UPSTREAM, fields, options, outputs, plain, shape
 from schemas.request import ABSENT, LossRequest
 from schemas.tensor import Tensor
 
@@ -24,7 +24,9 @@ class InferenceInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(description="Its name: `input`, `target`, `cotangent`, `tail.0.output`.", examples=["input"])
+    name: str = Field(
+        description="Its name: `input`, `target`, `cotangent`, `tail.0.output`, `tensors.x`.", examples=["input"]
+    )
     shape: list[Annotated[int, Field(ge=0)]] = Field(
         description="Its sizes; empty for a 0-d tensor.", examples=[[2, 3]]
     )
@@ -60,8 +62,8 @@ class InferenceRequest(BaseModel):
     id: str = Field(ABSENT, description="Answered as it is.")
     parameters: dict[str, Any] = Field(
         ABSENT,
-        description="The loss's options and `reduction`, `dtype`, `on_empty`, `gradients`; lists outright or as JSON "
-        "text. `binary_data_output`: whether outputs are answered as binary data. `timeout`: microseconds. "
+        description="The loss's options and `reduction`, `dtype`, `on_empty`, `gradients`; lists and objects outright "
+        "or as JSON text. `binary_data_output`: whether outputs are answered as binary data. `timeout`: microseconds. "
         "`priority` and `sequence_*` have no meaning here.",
     )
     inputs: list[InferenceInput] = Field(description="The tensors, each named as in a request for the loss.")
@@ -90,7 +92,7 @@ class InferenceResponse(BaseModel):
     id: str = Field(ABSENT, description="The request's id, if it had one.")
     parameters: dict[str, Any] = Field(
         description="`reduction`, `divisor` (left out where mean is no such quotient), `count`, `ignored`, `dtype`, "
-        "and `warnings` as JSON text."
+        "and `warnings` as JSON text; of a composite, `terms` likewise."
     )
     outputs: list[InferenceTensor] = Field(description="The outputs, in the order in which they were asked for.")
 
@@ -237,7 +239,7 @@ def _shape(cls: type[LossRequest], name: str) -> list[int]:
     """As the outputs' loss, the cotangent is 0-d under the default reduction, and there is one dim of cotangents."""
     if name in UPSTREAM:
         return [] if name == COTANGENT else [-1]
-    return shape(fields(cls)[name].dims)
+    return shape(next(spec.dims for one, spec in fields(cls).items() if name in (one, plain(cls, one))))
 
 
 def _output_shape(cls: type[LossRequest], name: str) -> list[int]:

@@ -53,6 +53,8 @@ class LossRequest(TensorRequest):
     about: ClassVar[About]
     predictions: ClassVar[tuple[str, ...]] = ("input",)
     """The tensors that `gradients` names when it is left out, as far as they are there."""
+    made_of_losses: ClassVar[bool] = False
+    """Whether it has no formula of its own, but is computed by others."""
     extra_answers: ClassVar[tuple[str, ...]] = ()
     """What is answered beside the loss and its gradients: tensors of the unreduced loss's shape."""
     varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +13,20 @@ from schemas.request import ABSENT
 from schemas.tensor import Tensor
 
 
+class TermResult(NamedTuple):
+    """One term of a composite: its value before its factor, and what its mean divides by, if that is a quotient."""
+
+    name: str
+    value: float
+    factor: float
+    divisor: float | None
+
+
 @dataclass(slots=True)
 class LossResult:
     """A loss and its gradients, as arrays of the request's type.
 
-    `extras` holds what a loss answers beside them, by name.
+    `extras` holds what a loss answers beside them, by name; `terms` what a composite is the sum of.
     """
 
     loss: NDArray[Any]
@@ -29,6 +38,18 @@ class LossResult:
     dtype: FloatingName
     warnings: list[str]
     extras: dict[str, NDArray[Any]] = field(default_factory=dict)
+    terms: list[TermResult] | None = None
+
+
+class TermAnswer(BaseModel):
+    """One term of a composite."""
+
+    name: str = Field(description="Its own name, or else its loss's.")
+    value: float | None = Field(description="Its loss, before its factor; a string where it is not finite.")
+    factor: float = Field(description="What it is multiplied by.")
+    divisor: float | None = Field(
+        description="What its `mean` divides by; null where that is no quotient, a string where it is not finite."
+    )
 
 
 class LossAnswer(BaseModel):
@@ -61,3 +82,4 @@ class LossAnswer(BaseModel):
     dtype: FloatingName = Field(description="The type of the loss and the gradients.")
     warnings: list[str] = Field(description="Deprecated members, and values that PyTorch's documents do not allow.")
     output: Tensor = Field(ABSENT, description="adaptive_log_softmax_with_loss: each target's log-probability.")
+    terms: list[TermAnswer] = Field(ABSENT, description="composite: what it is the sum of, in order.")

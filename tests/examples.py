@@ -20,4 +20,7 @@ def arrays_of(cls: type[LossRequest]) -> tuple[dict[str, Array], dict[str, Any]]
         tensors[name] = array.astype(np.float32) if array.dtype.kind == "f" else array
     for at, cluster in enumerate(members.pop("tail", [])):
         tensors |= {f"tail.{at}.{name}": np.array(value, np.float32) for name, value in cluster.items()}
+    for name, value in members.pop("tensors", {}).items():
+        array = np.array(value)
+        tensors[f"tensors.{name}"] = array.astype(np.float32) if array.dtype.kind == "f" else array
     return tensors, members

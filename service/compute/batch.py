@@ -90,7 +90,7 @@ def evaluate(
         tensors = {name: aligned(tensor) for name, tensor in tensors.items()}
     terms = None
     kernels = formula.kernels
-    if kernels is not None and len(wanted) == 1 and wanted[0] == "input":
+    if kernels is not None and ((len(wanted) == 1 and wanted[0] == "input") or (wanted and formula.everywhere)):
         terms = kernels(first, tensors)
     if terms is None:
         for name in wanted:

@@ -1,4 +1,4 @@
-"""What can be computed at once: requests with equal keys, or a bundle, which is a batch already, or an operation."""
+"""What can be computed at once: requests with equal keys, a bundle (which is a batch), a composite, or an operation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import cast, overload
 
 from schemas.bundle import Bundle, BundleResult
+from schemas.losses.composition import Composite
 from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import batch as batches
 from service.compute.bundle import compute_bundle
+from service.compute.composite import compute_composite
 from service.compute.cotangents import compute_products
 from service.compute.operations import FUNCTIONS
 from service.compute.transfer import Device
@@ -37,6 +39,8 @@ def compute(batch: Sequence[Work], device: Device) -> Sequence[Result]:
         return [compute_bundle(first, device)]
     if isinstance(first, Operation):
         return [FUNCTIONS[type(first)](first, device)]
+    if type(first) is Composite:
+        return [compute_composite(first, device)]
     if first.checked.cotangents is not None:
         return [compute_products(first, device)]  # without a key: alone
     return batches.compute(cast(Sequence[LossRequest], batch), device)  # all others are always alone

@@ -42,8 +42,8 @@ class Formula:
     `half`: they know float16 and bfloat16 on every device; else those are computed in float32 and rounded.
     `pads`: the rows hold element-wise exp, log or pow, whose last bit changes with the position in the buffer.
     `products`: it multiplies matrices, whose last bits change with where their memory begins.
-    `kernels`: the function again with `Terms.backward`, for a gradient in `input` alone; it answers `None` for what it
-    does not cover.
+    `kernels`: the function again with `Terms.backward`, for a gradient in `input` alone, or `everywhere`, in any; it
+    answers `None` for what it does not cover.
     """
 
     function: Function
@@ -51,6 +51,7 @@ class Formula:
     pads: bool = False
     products: bool = False
     kernels: Kernels | None = None
+    everywhere: bool = False
 
 
 FORMULAS: dict[type[LossRequest], Formula] = {}
@@ -68,11 +69,11 @@ def register(
     return accept
 
 
-def with_kernels(cls: type[LossRequest]) -> Callable[[Kernels], Kernels]:
+def with_kernels(cls: type[LossRequest], *, everywhere: bool = False) -> Callable[[Kernels], Kernels]:
     """Make the decorated function the kernels of this class's formula; nothing that it is given records a graph."""
 
     def accept(function: Kernels) -> Kernels:
-        FORMULAS[cls] = replace(FORMULAS[cls], kernels=function)
+        FORMULAS[cls] = replace(FORMULAS[cls], kernels=function, everywhere=everywhere)
         return function
 
     return accept

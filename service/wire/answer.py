@@ -10,7 +10,7 @@ from schemas.result import LossResult
 
 def facts(result: LossResult) -> dict[str, Any]:
     """All of an answer but its tensors, as JSON has it."""
-    return {
+    told: dict[str, Any] = {
         "reduction": result.reduction,
         "divisor": number(result.divisor),
         "count": result.count,
@@ -18,6 +18,12 @@ def facts(result: LossResult) -> dict[str, Any]:
         "dtype": result.dtype,
         "warnings": result.warnings,
     }
+    if result.terms is not None:
+        told["terms"] = [
+            {"name": name, "value": number(value), "factor": factor, "divisor": number(divisor)}
+            for name, value, factor, divisor in result.terms
+        ]
+    return told
 
 
 def number(value: float | None) -> float | str | None:

@@ -16,6 +16,7 @@ from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.losses.formula import FORMULAS, Formula, Tensors, Terms
 from tests.losses.cases import differentiable
+from tests.losses.members import tensor, with_tensor
 
 Request = dict[str, Any]
 Answer = LossResult | Exception
@@ -64,23 +65,25 @@ def accepted(request: Request) -> bool:
 def marked(request: Request) -> Request:
     """The same request with the mark in its first tensor, if that has an element: the last that may be the mark."""
     name = first_tensor(request)
-    for at in reversed(range(request[name].size)):
-        array = request[name].copy()
+    given = tensor(request, name)
+    for at in reversed(range(given.size)):
+        array = given.copy()
         array.reshape(-1)[at] = MARK
-        if accepted({**request, name: array}):
-            return {**request, name: array}
+        made = with_tensor(request, name, array)
+        if accepted(made):
+            return made
     return request
 
 
 def spoiled(request: Request, rng: np.random.Generator) -> Request:
     """The same request with NaN, infinities or huge numbers in a tensor; as it was, if it may not hold them."""
     name = first_tensor(request)
-    spec = LOSSES[request["loss"]].tensor_fields[name]
-    array = request[name].copy()
-    if array.size and spec.domain == "any":
+    spec = LOSSES[request["loss"]].tensor_fields.get(name)
+    array = tensor(request, name).copy()
+    if array.size and (spec is None or spec.domain == "any"):
         with np.errstate(over="ignore"):
             array.reshape(-1)[rng.integers(array.size)] = rng.choice([np.nan, np.inf, -np.inf, 1e30, -1e30])
-    made = {**request, name: array}
+    made = with_tensor(request, name, array)
     return made if accepted(made) else request
 
 

@@ -147,6 +147,14 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
         "linear_cross_entropy",
         E(input=R(10, 16), linear_weight=R(100, n // 1000, 16), target=r.integers(0, 100, (10, n // 1000))),
     )
+    huber = "where(abs(x - y) < d, 0.5*(x-y)**2, d*(abs(x-y)-0.5*d))"
+    yield "expression", E(expression=f"mean({huber})", tensors=E(x=R(n), y=F(n)), constants=E(d=0.2))
+    yield "expression", E(expression="-logsumexp(x * y, dim=-1) / norm(x)", tensors=E(x=R(n // 2, 2), y=F(2)))
+    yield "expression", E(expression="sum(x)", tensors=E(x=R(n)))
+    yield "expression", E(expression="softplus(clamp(x, 0.2, 0.8) / y) + log_softmax(x, 0)", tensors=E(x=R(n), y=F(n)))
+    hard = E(loss="multilabel_soft_margin_loss", input="logits", target="y")
+    twice = [hard, hard, E(loss="gaussian_nll_loss", factor=0.5, input="logits", target="y", var="v", full=True)]
+    yield "composite", E(tensors=E(logits=R(N, C), y=F(N, C), v=R(N, C)), terms=twice)
     W = 64
     yield (
         "adaptive_log_softmax_with_loss",

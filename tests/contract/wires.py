@@ -42,6 +42,8 @@ def computed(result: LossResult) -> Answer:
     """What a wire should bring, of a result computed right here."""
     gradients = {f"gradients.{name}": gradient for name, gradient in result.gradients.items()}
     facts = {name: getattr(result, name) for name in FACTS}
+    if result.terms is not None:
+        facts["terms"] = [each_number(term._asdict()) for term in result.terms]
     return Answer({"loss": result.loss, **gradients, **result.extras}, facts)
 
 
@@ -121,6 +123,10 @@ def binary_body(request: Request) -> bytes:
     for at, cluster in enumerate(members.get("tail", [])):
         for name in [name for name, value in cluster.items() if isinstance(value, np.ndarray)]:
             tensors[f"tail.{at}.{name}"] = cluster.pop(name)
+    for name in [name for name, value in members.get("tensors", {}).items() if isinstance(value, np.ndarray)]:
+        tensors[f"tensors.{name}"] = members["tensors"].pop(name)
+    if members.get("tensors") == {}:
+        del members["tensors"]
     return pack(tensors, **members)
 
 
@@ -143,7 +149,7 @@ def tensor_of(value: Any, dtype: str) -> Array:
 def from_json(body: bytes) -> Answer:
     """A JSON answer."""
     answer = strict(body)
-    facts = {name: answer.pop(name) for name in FACTS}
+    facts = {name: answer.pop(name) for name in (*FACTS, "terms") if name in answer}
     tensors = {f"gradients.{name}": value for name, value in answer.pop("gradients").items()} | answer
     return Answer({name: tensor_of(value, facts["dtype"]) for name, value in tensors.items()}, facts)
 
@@ -234,7 +240,9 @@ def by_inference(*, binary: bool) -> Callable[[InProcess, Request], Answer]:
         document = {"inputs": inputs, "parameters": parameters}
         answer = oip.infer(client, request["loss"], document, *(tensors.values() if binary else ()))
         facts = {name: answer.parameters.get(name) for name in FACTS}
-        return Answer(answer.outputs, {**facts, "warnings": strict(answer.parameters["warnings"])})
+        told = answer.parameters
+        texts: dict[str, Any] = {name: strict(told[name]) for name in ("warnings", "terms") if name in told}
+        return Answer(answer.outputs, {**facts, **texts})
 
     return send
 

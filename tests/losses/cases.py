@@ -70,7 +70,9 @@ def differentiable(name: str, request: Request) -> list[str]:
             found.append(member)
     for at, cluster in enumerate(request.get("tail", [])):
         found += [f"tail.{at}.{part}" for part in cluster]
-    return found
+    if "terms" in request:
+        return ["logits"]  # a target of no gradient in some term has none in the sum
+    return [*found, *request.get("tensors", {})]
 
 
 def _choose_gradients(d: Draw, name: str, request: Request) -> None:
@@ -89,6 +91,8 @@ def _choose_forms(d: Draw, request: Request) -> None:
     for member, value in list(request.items()):
         if isinstance(value, np.ndarray):
             request[member] = _rewritten(value, form)
+    if "tensors" in request:
+        request["tensors"] = {name: _rewritten(value, form) for name, value in request["tensors"].items()}
 
 
 def _rewritten(value: Array, form: str) -> Any:

@@ -23,7 +23,7 @@ from tests.losses.families import REFERENCES
 
 Request = dict[str, Any]
 Tensors = dict[str, Any]
-COMMON = ("loss", "reduction", "gradients", "cotangent", "dtype", "on_empty", "encoding", "tail", "cutoffs")
+COMMON = ("loss", "reduction", "gradients", "cotangent", "dtype", "on_empty", "encoding", "tail", "cutoffs", "tensors")
 WHOLE = {"nll_loss", "multi_margin_loss", "multilabel_margin_loss", "ctc_loss", "adaptive_log_softmax_with_loss"}
 OWN_HALF = {"cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"}
 """Computed in the half type itself: on which side of its hinge a rounded distance falls depends on the type."""
@@ -99,7 +99,8 @@ def _array(tensor: Tensor, dtype: str) -> NDArray[Any]:
 def _dtype(request: Request) -> str:
     if "dtype" in request:
         return str(request["dtype"])
-    names = {NAMES[v.dtype] for v in request.values() if isinstance(v, np.ndarray) and is_floating(v.dtype)}
+    every = [*request.values(), *request.get("tensors", {}).values()]
+    names = {NAMES[v.dtype] for v in every if isinstance(v, np.ndarray) and is_floating(v.dtype)}
     assert len(names) <= 1, "the reference knows requests of one floating type"
     return names.pop() if names else "float32"
 
@@ -132,6 +133,12 @@ def tensors_of(request: Request, dtype: str) -> Tensors:
         for part, value in cluster.items():
             found[f"tail.{at}.{part}"] = _tensor(value, dtype)
     name = request["loss"]
+    if "tensors" in request:
+        given = {member: _tensor(value, dtype) for member, value in request["tensors"].items()}
+        return {
+            member: _canonical(tensor, "floating" if name == "expression" else "any")
+            for member, tensor in given.items()
+        }
     if name in REFERENCES:
         return {member: _canonical(tensor, names[member].kind) for member, tensor in found.items()}
     floats = _computed_in(name, dtype)
@@ -155,6 +162,8 @@ def _wanted(request: Request, t: Tensors) -> list[str]:
         return list(request["gradients"])
     if request["loss"].startswith("adaptive"):
         return [name for name in t if name != "target"]
+    if "tensors" in request:
+        return list(t) if request["loss"] == "expression" else ["logits"]
     predictions = PREDICTIONS.get(request["loss"])
     if predictions is None:
         predictions = LOSSES[request["loss"]].predictions if request["loss"] in REFERENCES else ("input",)

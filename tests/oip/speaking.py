@@ -56,6 +56,8 @@ def tensors(request: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
         if name == "tail":
             for at, cluster in enumerate(value):
                 found |= {f"tail.{at}.{part}": np.asarray(tensor) for part, tensor in cluster.items()}
+        elif name == "tensors":
+            found |= {f"tensors.{one}": np.asarray(tensor) for one, tensor in value.items()}
         elif name in known:
             found[name] = np.asarray(value)
         elif name != "loss":

@@ -85,6 +85,7 @@ def test_an_inference_answers_what_the_loss_itself_does(
 
     told = dict(answer.parameters)
     assert json.loads(told.pop("warnings")) == known["warnings"]
+    assert json.loads(told.pop("terms", "null")) == known.get("terms")
     assert told.pop("divisor", None) == known["divisor"]
     assert told == {member: known[member] for member in ("reduction", "count", "ignored", "dtype")}
     assert {entry["datatype"] for entry in answer.document["outputs"]} == {TYPES[known["dtype"]]}

@@ -93,7 +93,9 @@ def _numbers(array: NDArray[Any], small: bool, texts: list[list[bytes | memoryvi
 def _parameters(result: LossResult) -> dict[str, Any]:
     """All of an answer but its tensors, in scalars: parameters are nothing else."""
     told = facts(result)
-    told["warnings"] = orjson.dumps(told["warnings"]).decode()
+    for listed in ("warnings", "terms"):
+        if listed in told:
+            told[listed] = orjson.dumps(told[listed]).decode()
     if told["divisor"] is None:
         del told["divisor"]
     return told

@@ -37,7 +37,7 @@ def located(faults: list[Fault], envelope: Envelope, cls: type[LossRequest]) -> 
 
 def _input(path: list[str], inputs: dict[str, Input]) -> tuple[Input | None, list[str]]:
     """The input that a path leads into, and the rest of the path."""
-    for length in (1, 3):  # target, tail.0.output
+    for length in (1, 2, 3):  # target, tensors.x, tail.0.output
         one = inputs.get(".".join(path[:length]))
         if one is not None:
             return one, path[length:]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from schemas.faults import SUGGESTIONS
-from schemas.oip_tensors import is_input, lists, options
+from schemas.oip_tensors import is_input, lists, objects, options
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
 from schemas.tensor_request import MAX_MEMBERS
@@ -61,7 +61,8 @@ def loss_options(found: dict[str, Any], cls: type[LossRequest], faults: list[Fau
     unknown = []
     for name, value in found.items():
         if name in own:
-            chosen[name] = _listed(name, value, faults) if name in lists(cls) else value
+            kind = list if name in lists(cls) else dict if name in objects(cls) else None
+            chosen[name] = value if kind is None else _structured(name, value, kind, faults)
         elif is_input(cls, name):
             faults.append(Fault(pointer("parameters", name), f"{name} is a tensor: give it among the inputs"))
         elif name not in OF_REQUESTS and name not in WITHOUT_MEANING:
@@ -92,18 +93,19 @@ def timeout(found: dict[str, Any], faults: list[Fault]) -> int | None:
     return None
 
 
-def _listed(name: str, value: Any, faults: list[Fault]) -> Any:
-    """A list. By the protocol parameters hold only scalars, so it may be given as JSON text."""
+def _structured(name: str, value: Any, kind: type, faults: list[Fault]) -> Any:
+    """A list or an object. By the protocol parameters hold only scalars, so it may be given as JSON text."""
     if type(value) is not str:
         return value
     try:
         found = orjson.loads(value)
     except orjson.JSONDecodeError:
         found = None
-    if type(found) is list:
+    if type(found) is kind:
         return found
-    faults.append(Fault(pointer("parameters", name), 'must be a list, or the JSON text of one, such as "[2, 10]"'))
-    return []
+    what = 'a list, or the JSON text of one, such as "[2, 10]"' if kind is list else "an object, or its JSON text"
+    faults.append(Fault(pointer("parameters", name), f"must be {what}"))
+    return kind()
 
 
 def _refuse(unknown: Iterable[str], what: str, known: Iterable[str], where: str, faults: list[Fault]) -> None:
