@@ -174,7 +174,7 @@ def _print_one(item: CatalogueEntry) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, markup=False)
-    console.print(f"{item.name} ({', '.join(item.aliases)})", style="bold")
+    console.print(f"{item.name} ({', '.join(item.aliases)})" if item.aliases else item.name, style="bold")
     console.print(f"{item.summary}\n\n  {item.formula}\n\nmean divides by {item.mean}.\n")
     tensors = Table("tensor", "dims", "values", "required", "gradient", box=None, header_style="bold")
     for tensor in item.tensors:

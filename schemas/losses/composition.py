@@ -201,7 +201,8 @@ class Composite(LossRequest):
             "Left out, gradients are those in every tensor that is a prediction of some term. A tensor in which one of "
             "its terms has no gradient has none here.",
             "The loss is one number: the composite's own reduction changes nothing.",
-            "No composite within a composite. Elements of all terms add up.",
+            "No composite within a composite, and none where second derivatives or checks are asked for. One "
+            "cotangent, not several. Elements of all terms add up.",
         ),
         source="the caller",
     )
@@ -209,6 +210,7 @@ class Composite(LossRequest):
     predictions: ClassVar[tuple[str, ...]] = ()
     maps: ClassVar[frozenset[str]] = frozenset((MEMBER,))
     made_of_losses: ClassVar[bool] = True
+    twice_differentiable: ClassVar[bool] = False
 
     loss: Literal["composite"] = "composite"
     tensors: NamedTensors = Field(description="The tensors by name: what the terms name.")

@@ -42,8 +42,8 @@ class Formula:
     `half`: they know float16 and bfloat16 on every device; else those are computed in float32 and rounded.
     `pads`: the rows hold element-wise exp, log or pow, whose last bit changes with the position in the buffer.
     `products`: it multiplies matrices, whose last bits change with where their memory begins.
-    `kernels`: the function again with `Terms.backward`, for a gradient in `input` alone, or `everywhere` in any
-    tensors; it answers `None` for what it does not cover.
+    `kernels`: the function again with `Terms.backward`, for a gradient in `input` alone, or `everywhere`, in any; it
+    answers `None` for what it does not cover.
     """
 
     function: Function

@@ -202,9 +202,9 @@ def cases(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: C90
     yield "expression", E(expression="-logsumexp(x * y, dim=-1) / norm(x)", tensors=E(x=R(n // 2, 2), y=F(2)))
     yield "expression", E(expression="sum(x)", tensors=E(x=R(n)))
     yield "expression", E(expression="softplus(clamp(x, 0.2, 0.8) / y) + log_softmax(x, 0)", tensors=E(x=R(n), y=F(n)))
-    hard = E(loss="multilabel_soft_margin_loss", input="x", target="y")
-    twice = [hard, hard, E(loss="gaussian_nll_loss", factor=0.5, input="x", target="y", var="v", full=True)]
-    yield "composite", E(tensors=E(x=R(N, C), y=F(N, C), v=R(N, C)), terms=twice)
+    hard = E(loss="multilabel_soft_margin_loss", input="logits", target="y")
+    twice = [hard, hard, E(loss="gaussian_nll_loss", factor=0.5, input="logits", target="y", var="v", full=True)]
+    yield "composite", E(tensors=E(logits=R(N, C), y=F(N, C), v=R(N, C)), terms=twice)
     W = 64
     yield (
         "adaptive_log_softmax_with_loss",

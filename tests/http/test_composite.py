@@ -171,3 +171,25 @@ def test_the_elements_of_all_terms_add_up(small: InProcess) -> None:
     body = {"loss": "composite", "tensors": tensors, "terms": [term] * 16}
     response = small.request("POST", "/v1/loss", json=body)
     assert response.status_code == 413, response.text
+
+
+def test_where_one_formula_is_needed_a_composite_is_refused(client: InProcess) -> None:
+    request = {"loss": "composite", "tensors": TENSORS, "terms": [ENTROPY]}
+    body = {"request": request, "vectors": {"logits": LOGITS}}
+    response = client.request("POST", "/v1/hvp", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/request/loss"
+    assert "one cotangent" in faults(client, ENTROPY, cotangents=[1.0, 2.0])["/cotangents"]
+
+
+def test_an_expression_has_second_derivatives(client: InProcess) -> None:
+    request = {"loss": "expression", "expression": "sum(x**3)", "tensors": {"x": [1.0, 2.0]}}
+    found = client.request("POST", "/v1/hvp", json={"request": request, "vectors": {"x": [1.0, 0.5]}})
+    assert found.status_code == 200, found.text
+    assert found.json()["hvp"] == {"x": [6.0, 6.0]}
+
+
+def test_an_expression_takes_many_cotangents(client: InProcess) -> None:
+    members = {"expression": "x * y", "tensors": {"x": [1.0, 2.0], "y": [3.0, 4.0]}, "reduction": "none"}
+    found = client.answer("expression", **members, cotangents=[[1.0, 0.0], [0.0, 2.0]])
+    assert found["gradients"] == {"x": [[3, 0], [0, 8]], "y": [[1, 0], [0, 4]]}
