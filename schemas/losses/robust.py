@@ -69,6 +69,24 @@ class Charbonnier(ElementwiseRegression):
     eps: float = Field(1e-3, gt=0, description="The error below which the loss is rounded off.")
 
 
+class Cauchy(ElementwiseRegression):
+    """Logarithmic for large errors: an outlier's gradient fades, the further off it is."""
+
+    about = About(
+        family="regression",
+        formula=r"\ell = \log\bigl(1 + \tfrac12 ((x - y) / c)^2\bigr)",
+        mean="the number of elements",
+        example={"input": [0.5, -1.0, 2.0], "target": [0.0, -1.5, 4.0], "scale": 1.0},
+        notes=(
+            "Also called the Lorentzian loss. The gradient is steepest at an error of sqrt(2) c.",
+            "With c = 1 it is kornia's cauchy_loss.",
+        ),
+        source="Black and Anandan, CVIU 1996; Barron, CVPR 2019 (alpha = 0); kornia",
+    )
+    loss: Literal["cauchy_loss", "CauchyLoss"] = "cauchy_loss"
+    scale: float = Field(1.0, gt=0, description="The error c from which on it is no longer nearly squared.")
+
+
 class Wing(ElementwiseRegression):
     """Logarithmic for small errors, which it thereby amplifies, and absolute for large ones; made for landmarks."""
 

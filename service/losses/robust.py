@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from schemas.losses.robust import Charbonnier, GammaDeviance, LogCosh, Quantile, TweedieDeviance, Wing
+from schemas.losses.robust import Cauchy, Charbonnier, GammaDeviance, LogCosh, Quantile, TweedieDeviance, Wing
 from service.losses.formula import Tensors, Terms, register
 
 
@@ -36,6 +36,16 @@ def _(_r: LogCosh, t: Tensors) -> Terms:
 def _(r: Charbonnier, t: Tensors) -> Terms:
     error = t["input"] - t["target"]
     return Terms(torch.hypot(error, error.new_full((), r.eps)))  # squares neither overflow nor vanish
+
+
+@register(Cauchy, half=False)
+def _(r: Cauchy, t: Tensors) -> Terms:
+    error = (t["input"] - t["target"]) / r.scale
+    near = torch.log1p(0.5 * error.clamp(-1, 1).square())
+    far = 2 * torch.log(
+        torch.hypot(error.new_ones(()), error * math.sqrt(0.5))
+    )  # its square may be beyond every number
+    return Terms(torch.where(error.abs() < 1, near, far))
 
 
 @register(Wing, half=False)

@@ -109,3 +109,15 @@ def test_wing_loss_is_its_papers() -> None:
     np.testing.assert_allclose(found.loss, expected, rtol=2e-6)
     assert (size < width).any()
     assert (size > width).any()
+
+
+def test_cauchy_loss_is_kornias() -> None:
+    """kornia.losses.cauchy_loss (kornia/losses/cauchy.py): log(0.5 d^2 + 1)."""
+    found = answer("cauchy_loss", input=X, target=Y, reduction="none")
+    np.testing.assert_allclose(found.loss, np.log(0.5 * (X - Y) ** 2 + 1), rtol=1e-6, atol=1e-7)
+
+
+def test_cauchy_loss_is_right_for_errors_tiny_and_huge() -> None:
+    found = answer("cauchy_loss", input=np.array([1e-4, 1e30], np.float32), target=[0.0] * 2, reduction="none")
+    np.testing.assert_allclose(found.loss, [5e-9, 60 * math.log(10) - math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(found.gradients["input"], [1e-4, 2e-30], rtol=1e-6)

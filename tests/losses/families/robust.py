@@ -27,6 +27,15 @@ def charbonnier(d: Draw) -> Request:
     return {**far(d), **d.option("eps", 0.5, 1.0)}
 
 
+def cauchy(d: Draw) -> Request:
+    return {**far(d), **d.option("scale", 0.5, 3.0)}
+
+
+def lorentzian(t: Tensors, options: Options) -> Tensor:
+    """Barron (CVPR 2019), equation 8 where alpha is 0."""
+    return torch.log(1 + ((t["input"] - t["target"]) / options.get("scale", 1.0)) ** 2 / 2)
+
+
 def wing(d: Draw) -> Request:
     return {**far(d), **d.option("width", 1.0, 10.0), **d.option("curvature", 2.0)}
 
@@ -137,6 +146,7 @@ BUILDERS = {
     "quantile_loss": quantile,
     "log_cosh_loss": far,
     "charbonnier_loss": charbonnier,
+    "cauchy_loss": cauchy,
     "wing_loss": wing,
     "tweedie_deviance_loss": tweedie,
     "gamma_deviance_loss": gamma,
@@ -145,6 +155,7 @@ REFERENCES = {
     "quantile_loss": Reference(pinball, by_weight, lambda t, o: mean_by_weight(t, pinball(t, o))),
     "log_cosh_loss": Reference(log_cosh),
     "charbonnier_loss": Reference(root),
+    "cauchy_loss": Reference(lorentzian),
     "wing_loss": Reference(winged),
     "tweedie_deviance_loss": Reference(
         tweedie_deviance, by_weight, lambda t, o: mean_by_weight(t, tweedie_deviance(t, o))
