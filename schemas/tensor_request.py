@@ -149,6 +149,11 @@ class TensorRequest(BaseModel):
             raise InvalidRequest(faults)
         return request
 
+    @classmethod
+    def path_of(cls, name: str) -> str:
+        """Where a tensor lies: one that the caller named, in the object of tensors that such a request has."""
+        return name if name.split(".", maxsplit=1)[0] in cls.model_fields else f"{next(iter(cls.maps))}.{name}"
+
     # What is derived from a subclass's fields, once.
 
     @classmethod

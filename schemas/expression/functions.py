@@ -14,7 +14,7 @@ class Parameter:
     """A parameter: what it takes, and whether it must be given.
 
     `value`: a tensor or a number. `truth`: what a comparison gives. `dims`: whole numbers as they are written, one or
-    several in brackets; `dim`: one. `flag`: True or False. `order`: a positive number as it is written, or inf.
+    several in parentheses; `dim`: one. `flag`: True or False. `order`: a positive number as it is written, or inf.
     """
 
     name: str

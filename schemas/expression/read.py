@@ -338,15 +338,10 @@ def _bound(function: Function, tree: ast.Call) -> dict[str, ast.expr]:
     for parameter in parameters:
         if parameter.required and parameter.name not in given:
             raise ExpressionFault(_column(tree), f"{parameter.name} is missing: {function.signature()}")
-    _hint(function, given)
+    if function.name in SAME and len(tree.args) > 1:  # max(x, 0) is Python's for something else than dim 0
+        told = f"of two values, write {function.name}imum(x, y); of a dim, {function.name}(x, dim=0)"
+        raise ExpressionFault(_column(tree.args[1]), told)
     return given
-
-
-def _hint(function: Function, given: dict[str, ast.expr]) -> None:
-    """max(x, y) is Python's, not a reduction's."""
-    dim = given.get("dim")
-    if function.name in ("max", "min") and dim is not None and _whole(dim) is None and type(dim) is not ast.Tuple:
-        raise ExpressionFault(_column(dim), f"of two values, write {function.name}imum(x, y)")
 
 
 def _whole(tree: ast.expr) -> int | None:
@@ -367,7 +362,7 @@ def _dims(tree: ast.expr, *, several: bool) -> Dims:
         found = [_whole(part) for part in tree.elts]
         if None not in found and len(found) <= 64:
             return tuple([at for at in found if at is not None])
-    several_too = ", or several in brackets" if several else ""
+    several_too = ", or several in parentheses" if several else ""
     raise ExpressionFault(_column(tree), f"dim is a whole number as it is written{several_too}: -1 is the last")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -65,6 +66,16 @@ class Expression(LossRequest):
     unreduced: ClassVar[str] = "*S"
     predictions: ClassVar[tuple[str, ...]] = ()
     maps: ClassVar[frozenset[str]] = frozenset((MEMBER,))
+    varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "expression": (
+            "d * logsumexp(x * y, dim=-1)",
+            "softplus(x - d * y)",
+            "sum(where(x < y, x * y, exp(-square(x - d))))",
+            "-log_softmax(x, dim=0) * sigmoid(y) + d",
+        ),
+        "tensors": (),
+        "constants": (),
+    }
 
     loss: Literal["expression"] = "expression"
     expression: str = Field(
@@ -210,6 +221,7 @@ class Composite(LossRequest):
     predictions: ClassVar[tuple[str, ...]] = ()
     maps: ClassVar[frozenset[str]] = frozenset((MEMBER,))
     made_of_losses: ClassVar[bool] = True
+    varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {"tensors": (), "terms": ()}
     twice_differentiable: ClassVar[bool] = False
 
     loss: Literal["composite"] = "composite"

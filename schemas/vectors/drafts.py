@@ -122,13 +122,13 @@ def _from_example(cls: type[LossRequest], plan: Plan, drawing: Drawing) -> Base 
         spec = fields[name]
         array = tensor.array
         if spec.kind == "floating" and array.dtype.kind == "f":
-            array = np.asarray(read(_at(members, name)).array, np.float64)
+            array = np.asarray(read(_at(members, cls.path_of(name))).array, np.float64)
             array = _moved(array, spec, plan, drawing, prediction=name in request.default_gradients())
         if plan.rows is not None and spec.batched and array.ndim:
             if len(array) < plan.rows:
                 return None
             array = array[: plan.rows]
-        _put(members, name, array)
+        _put(members, cls.path_of(name), array)
     if plan.rows is not None:
         sizes["N"] = (plan.rows,)
     members.pop("loss")

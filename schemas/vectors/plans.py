@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
+import numpy as np
+
 from schemas.dims import Form, Shape, forms
 from schemas.request import LossRequest
 from schemas.vectors.answer import Kind
@@ -205,6 +207,10 @@ def _reductions(cls: type[LossRequest]) -> Iterator[Plan]:
                 probabilities=spec.differentiable == "with probabilities",
                 members={"gradients": [name]},
             )
+    for member in cls.maps:
+        for name, value in cls.about.example[member].items():
+            if np.asarray(value).dtype.kind == "f":
+                yield Plan(f"gradient/{name}", "gradient", f"the gradient in {name}", members={"gradients": [name]})
     if every:
         yield Plan("gradient/default", "gradient", f"the default gradients, with {', '.join(every)}", tensors=every)
 

@@ -83,10 +83,11 @@ def _taken(members: dict[str, Any], case: Case) -> dict[str, NDArray[Any]]:
     given = request.arrays()
     if request.cotangent is not None:
         given["cotangent"] = request.cotangent
-    for name in given:
+    own = {type(request).path_of(name): tensor.array for name, tensor in given.items()}
+    for name in own:
         *path, last = name.split(".")
         holder: Any = members
         for part in path:
             holder = holder[int(part) if isinstance(holder, list) else part]
         del holder[last]
-    return {name: tensor.array for name, tensor in given.items()}
+    return own
