@@ -42,7 +42,7 @@ class TensorField:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As a tensor's; a mask may also be nested lists of `true` and `false`, which are no numbers elsewhere."""
         schema = handler(source)
-        return core_schema.no_info_before_validator_function(_booleans, schema) if self.kind == "mask" else schema
+        return core_schema.no_info_before_validator_function(booleans, schema) if self.kind == "mask" else schema
 
     def form(self, at: int) -> Form:
         """The tokens of the form at that position; a tensor with one form has it everywhere."""
@@ -77,7 +77,7 @@ class TensorField:
         return ", ".join(words) + "."
 
 
-def _booleans(value: Any) -> Any:
+def booleans(value: Any) -> Any:
     """The array of nested lists of booleans alone; all else as it is, to be read like any tensor."""
     first = value
     while type(first) is list and first:

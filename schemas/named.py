@@ -6,10 +6,10 @@ import keyword
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from schemas.expression.functions import FUNCTIONS, NUMBERS
-from schemas.field import Floats, TensorField
+from schemas.field import Floats, TensorField, booleans
 from schemas.nested import TensorFault
 from schemas.tensor import MAX_TENSORS, Tensor
 
@@ -44,5 +44,5 @@ def _named(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-NamedTensors = Annotated[dict[str, Tensor], AfterValidator(_named)]
+NamedTensors = Annotated[dict[str, Annotated[Tensor, BeforeValidator(booleans)]], AfterValidator(_named)]
 """At least one tensor, each under a name."""

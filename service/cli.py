@@ -27,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Losses and their gradients, exactly PyTorch's: over HTTP (`serve`) or right here (`loss`).",
+    help="Losses and their gradients: over HTTP (`serve`) or right here (`loss`).",
 )
 
 app.add_typer(keys, name="keys")

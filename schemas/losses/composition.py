@@ -55,7 +55,7 @@ class Expression(LossRequest):
             "A result that is one number is the loss as it is: reduction mean and sum leave it. A larger one is "
             "reduced as any loss is.",
             "Tensors of integers and booleans are taken as floating-point numbers. Left out, gradients are those in "
-            "all tensors that were not given as integers or booleans.",
+            "all tensors but those that are typed as integers or booleans (plain lists of numbers are not typed).",
             "Both sides of where are computed: where the side that is not chosen is infinite or not a number, its "
             "gradient is not a number either. Keep its arguments within bounds (clamp, or where inside of it).",
             "Every step of the expression counts in the elements that the request needs.",
@@ -129,7 +129,7 @@ class Expression(LossRequest):
     def describe(cls, name: str, entry: dict[str, Any]) -> None:
         """The gradients that are answered when none are named."""
         if name == "gradients":
-            entry["description"] += "all that were not given as integers or booleans."
+            entry["description"] += "all but those typed as integers or booleans."
         else:
             super().describe(name, entry)
 

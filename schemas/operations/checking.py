@@ -79,7 +79,10 @@ class DifferencesAnswer(BaseModel):
 class CheckAnswer(OperationAnswer):
     """A verdict, the reference, and what is wrong."""
 
-    verdict: Verdict = Field(description="The worst of all tensors': equal, close or wrong.")
+    verdict: Verdict | None = Field(
+        description="The worst of all tensors': equal, close or wrong; null where no tensor was given. Central "
+        "differences have no part in it."
+    )
     loss: Tensor = Field(description="The reference: as POST /v1/loss answers it.")
     gradients: dict[str, Tensor] = Field(description="The reference's gradients, also those that only you gave.")
     compared: list[Comparison] = Field(description="Each tensor that was given.")

@@ -16,7 +16,10 @@ from service.http.problems import problem
 from service.wire.safetensors import MEDIA_TYPE
 
 DESCRIPTION = """\
-Losses and their gradients over HTTP, exactly PyTorch's, for callers in any language.
+Losses and their gradients over HTTP for callers in any language: PyTorch's, exactly, and what other fields and
+libraries have besides. Also formulas of your own (`expression`, `composite`), Hessian-vector products (`/v1/hvp`),
+checks of other implementations (`/v1/check`), test vectors (`/v1/losses/{name}/vectors`), and what stands around a
+loss: activations, class weights, divergences, optimizer steps.
 
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
 an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or, many times as fast for large tensors,

@@ -115,7 +115,7 @@ def _answered(r: Check, findings: Findings, more: dict[str, Any]) -> OperationRe
         tensors[tuple(name.split(".", 1))] = typed(np.asarray(array), dtype)
     verdicts = [difference.verdict for difference in findings.compared.values()]
     members: dict[str, Any] = {
-        "verdict": max(verdicts, key=SEVERITY.index, default="equal"),
+        "verdict": max(verdicts, key=SEVERITY.index, default=None),
         "compared": [_told(name, difference) for name, difference in findings.compared.items()],
         "hints": [
             {"code": one.code, "sentence": one.sentence, "explains": list(one.explains), "difference": one.difference}
