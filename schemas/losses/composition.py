@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from schemas.check import Checked, cotangent_of, dtype_of, gradients_of, reduction_of
+from schemas.cotangents import check_cotangents
 from schemas.dims import extent, numel
 from schemas.dtype import FLOATING, LARGEST, cast_floating, is_floating
 from schemas.expression import ExpressionFault, Program, extent_of, read
@@ -212,8 +213,8 @@ class Composite(LossRequest):
             "Left out, gradients are those in every tensor that is a prediction of some term. A tensor in which one of "
             "its terms has no gradient has none here.",
             "The loss is one number: the composite's own reduction changes nothing.",
-            "No composite within a composite, and none where second derivatives or checks are asked for. One "
-            "cotangent, not several. Elements of all terms add up.",
+            "No composite within a composite, and none where second derivatives or checks are asked for. Elements "
+            "of all terms add up.",
         ),
         source="the caller",
     )
@@ -267,8 +268,6 @@ class Composite(LossRequest):
             detail = f"the request needs {layout.elements} elements; the limit is {reading.max_elements}"
             faults.append(Fault("", detail, TOO_LARGE))
             return checked
-        if self.cotangents is not None:
-            faults.append(Fault("/cotangents", "a composite takes one cotangent"))
         self._bring_to(checked)
         checked.count = checked.divisor = 1
         checked.reduction = reduction_of(self, checked)
@@ -277,6 +276,9 @@ class Composite(LossRequest):
         self.__dict__["parts"] = parts_of(self.terms, self.tensors, self.on_empty, checked, faults)
         if not faults:
             self._distribute(checked, faults)
+        many: Tensor | None = self.cotangents
+        if many is not None and not faults:
+            check_cotangents(self, many, checked, faults)
         return checked
 
     def _bring_to(self, checked: Checked) -> None:

@@ -16,7 +16,27 @@ from service.compute.transfer import Device
 
 
 def compute_composite(request: Composite, device: Device) -> LossResult:
-    """The weighted sum and its gradients. Raises whatever torch raises."""
+    """The weighted sum and its gradients, for one cotangent or many. Raises whatever torch raises."""
+    many = request.checked.cotangents
+    if many is None:
+        return _compute(request, device)
+    wanted, dtype = request.checked.gradients, FLOATING[request.checked.dtype]
+    for part in request.parts:
+        part.start((), 1.0)
+    result = _compute(request, device)
+    shapes = {name: request.checked.tensors[name].shape for name in wanted}
+    products = {name: np.zeros((len(many), *shape), dtype) for name, shape in shapes.items()}
+    for at, cotangent in enumerate(many):
+        for term, part in zip(request.terms, request.parts, strict=True):
+            part.start(wanted, term.factor * float(cotangent))
+        for name, gradient in _compute(request, device).gradients.items():
+            products[name][at] = gradient
+    result.gradients = dict(products)
+    return result
+
+
+def _compute(request: Composite, device: Device) -> LossResult:
+    """The weighted sum, and its gradients from where the terms start."""
     checked = request.checked
     dtype = FLOATING[checked.dtype]
     # Half types are added up in float32, and rounded once.
