@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_COTANGENTS: Final = 256
 """Cotangents that one request may have: each is a backward pass."""
+LEAST_WORK: Final = 1 << 11
+"""Elements that a backward pass counts as at least; of a formula of many steps, for each of them a part of it."""
 
 
 def extra_elements(checked: Checked) -> int:
@@ -44,7 +46,7 @@ def check_cotangents(request: LossRequest, given: Tensor, checked: Checked, faul
         faults.append(Fault("/cotangents", f"{count} cotangents; a request has at most {MAX_COTANGENTS}"))
         return
     checked.cotangents = given.array = cast_floating(array, FLOATING[checked.dtype])
-    elements = checked.layout.elements + array.size + extra_elements(checked)
+    elements = checked.layout.elements + array.size + extra_elements(checked) + count * request.least_work(checked)
     if elements > checked.max_elements:
         detail = f"the request needs {elements} elements, {count} times its gradients among them; the limit is"
         faults.append(Fault("/cotangents", f"{detail} {checked.max_elements}", TOO_LARGE))

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from schemas.check import Checked, check
-from schemas.cotangents import MAX_COTANGENTS
+from schemas.cotangents import LEAST_WORK, MAX_COTANGENTS
 from schemas.dims import numel
 from schemas.problem import Fault
 from schemas.tensor import Reading, Tensor
@@ -96,6 +96,10 @@ class LossRequest(TensorRequest):
     def mean_divides(self, checked: Checked) -> int | None:
         """What `mean` divides by, where that is a count; `None` where the formula tells it, from weights."""
         return checked.count
+
+    def least_work(self, checked: Checked) -> int:
+        """Elements that one backward pass counts as, however small its tensors are."""
+        return LEAST_WORK
 
     def once_only(self) -> str | None:
         """Why there are no second derivatives of this request, if there are none."""

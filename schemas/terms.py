@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from schemas.named import MEMBER
 from schemas.oip_tensors import listed, mapped
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
-from schemas.tensor import Reading, Tensor
+from schemas.tensor import MAX_TENSORS, Reading, Tensor
 from schemas.tensor_request import ABSENT
 
 MAX_TERMS: Final = 16
@@ -98,7 +97,7 @@ def parts_of(
     Each may need as many elements as the composite and the terms before it have left.
     """
     left = checked.max_elements - checked.layout.elements
-    suggestions = Suggestions(1)
+    suggestions = Suggestions()
     found = []
     for at, term in enumerate(terms):
         given = term.model_extra or {}
@@ -123,18 +122,21 @@ Where = tuple[int, list[Fault]]
 def _part(
     loss: str, members: dict[str, Any], tensors: dict[str, Tensor], reading: Reading, where: Where
 ) -> Part | None:
-    from schemas.losses import resolve  # noqa: PLC0415 - this module is on the way to that one
+    from schemas.losses import LOSSES, resolve  # noqa: PLC0415 - this module is on the way to that one
 
     at, faults = where
     before = len(faults)
     cls = resolve(loss)
     if cls is None or cls.name == "composite":
-        detail = f"there is no loss {loss[:80]!r}" if cls is None else "a composite is no term of another"
+        detail = "a composite is no term of another"
+        if cls is None:
+            meant = reading.suggestions.like(loss[:80], LOSSES) if reading.suggestions else ""
+            detail = f"there is no loss {loss[:80]!r}{meant}"
         faults.append(Fault(pointer("terms", at, "loss"), detail))
         return None
     if members.get("reduction") == "none":
         faults.append(Fault(pointer("terms", at, "reduction"), "a term is a number: none is no reduction of one"))
-    names = _names(cls, members, tensors, where)
+    names = _names(cls, members, tensors, reading, where)
     if len(faults) > before:
         return None
     try:
@@ -145,14 +147,21 @@ def _part(
     return Part(request, names)
 
 
-def _names(cls: type[LossRequest], members: dict[str, Any], tensors: dict[str, Tensor], where: Where) -> dict[str, str]:
+def _names(
+    cls: type[LossRequest], members: dict[str, Any], tensors: dict[str, Tensor], reading: Reading, where: Where
+) -> dict[str, str]:
     """Put the composite's tensors where a term has their names; which is which, by the term's own names for them."""
     found: dict[str, str] = {}
-    for holder, member, own in _places(cls, members, tensors):
+    suggestions = reading.suggestions or Suggestions()
+    places = _places(cls, members, tensors)
+    if len(places) > MAX_TENSORS:
+        where[1].append(Fault(pointer("terms", where[0]), f"{len(places)} tensors; at most {MAX_TENSORS} are taken"))
+        return found
+    for holder, member, own in places:
         name = holder[member]
         tensor = tensors.get(name) if type(name) is str else None
         if tensor is None:
-            where[1].append(Fault(pointer("terms", where[0], *own), _no_tensor(name, tensors)))
+            where[1].append(Fault(pointer("terms", where[0], *own), _no_tensor(name, tensors, suggestions)))
             continue
         found[member if own[0] == MEMBER else ".".join(map(str, own))] = name
         holder[member] = Tensor(tensor.array, typed=tensor.typed, source=tensor.source)
@@ -195,13 +204,11 @@ def _used(members: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
     return [name for name in own if name in program.tensors]
 
 
-def _no_tensor(name: Any, tensors: dict[str, Tensor]) -> str:
+def _no_tensor(name: Any, tensors: dict[str, Tensor], suggestions: Suggestions) -> str:
     known = ", ".join(list(tensors)[:20])
     if type(name) is not str:
         return f"the name of one of the tensors is needed here: {known}"
-    near = get_close_matches(name[:64], tensors, 1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no tensor {name[:64]!r}{meant}; there are {known}"
+    return f"there is no tensor {name[:64]!r}{suggestions.like(name[:64], tensors)}; there are {known}"
 
 
 def _moved(fault: Fault, at: int, names: dict[str, str]) -> Fault:

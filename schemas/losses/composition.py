@@ -25,6 +25,8 @@ from schemas.request import ABSENT, About, LossRequest
 from schemas.tensor import Reading, Tensor
 from schemas.terms import MAX_TERMS, Part, Term, parts_of
 
+STEP_WORK = 128
+"""Elements that a step on the way back counts as, however small its tensors are."""
 MAX_CONSTANTS = 64
 """Constants of an expression."""
 
@@ -133,6 +135,12 @@ class Expression(LossRequest):
             entry["description"] += "all but those typed as integers or booleans."
         else:
             super().describe(name, entry)
+
+    def least_work(self, checked: Checked) -> int:
+        """Each step is a kernel."""
+        layout = checked.layout
+        steps = len(layout.program.nodes) if isinstance(layout, ExpressionLayout) and layout.program else 0
+        return super().least_work(checked) + STEP_WORK * steps
 
     def numbers_used(self) -> tuple[float, ...]:
         """The numbers of the program's steps."""
@@ -281,6 +289,10 @@ class Composite(LossRequest):
             check_cotangents(self, many, checked, faults)
         return checked
 
+    def least_work(self, checked: Checked) -> int:
+        """That of all terms."""
+        return sum([part.request.least_work(part.request.checked) for part in self.parts])
+
     def _bring_to(self, checked: Checked) -> None:
         """Floating tensors in the one type; all others as they are."""
         wanted = FLOATING[checked.dtype]
@@ -303,6 +315,9 @@ class Composite(LossRequest):
         used = {name for part in self.parts for name in part.names.values()}
         checked.warnings.extend(f"tensors.{name} is in no term" for name in self.tensors if name not in used)
         upstream = 1.0 if checked.cotangent is None else float(checked.cotangent)
+        for at, term in enumerate(self.terms):
+            if abs(term.factor) > LARGEST[checked.dtype]:
+                faults.append(Fault(pointer("terms", at, "factor"), f"beyond the range of {checked.dtype}"))
         for term, part in zip(self.terms, self.parts, strict=True):
             part.start(checked.gradients, term.factor * upstream)
             checked.warnings.extend(f"{term.told()}: {warning}" for warning in part.request.checked.warnings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from schemas.check import Checked
@@ -13,6 +14,9 @@ from schemas.problem import Fault
 from schemas.request import About, LossRequest, Stacking
 from schemas.tensor import Tensor
 from schemas.values import comparable, position
+
+if TYPE_CHECKING:
+    from schemas.vectors.drawing import Drawing
 
 EXAMPLE: dict[str, Any] = {
     "input": [[0.0, 0.0, 2.0, 1.0], [3.0, 1.0, 5.0, 4.0]],
@@ -40,6 +44,13 @@ class BoxLoss(LossRequest):
         """A box has four coordinates."""
         if layout.size("4") not in (4, None):
             layout.fault("input", f"a box has 4 coordinates, x1 y1 x2 y2; here are {layout.size('4')}")
+
+    @classmethod
+    def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
+        """Each box from its lower corner to its upper one."""
+        for name in ("input", "target"):
+            corners = np.asarray(members[name], np.float64).reshape(-1, 2, 2)
+            members[name] = np.sort(corners, axis=1).reshape(np.shape(members[name]))
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """No box ends before it starts; NaN passes."""

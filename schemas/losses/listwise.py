@@ -91,6 +91,7 @@ class ListNet(Listwise):
 class Pairwise(Listwise):
     """What losses over pairs of a list's items have."""
 
+    stacking: ClassVar[Stacking] = "alone"  # rows that are padded would be lists of pairs
     workspace: ClassVar[int] = 26
 
     target: Annotated[Tensor, Floats("N L", differentiable="never")] = Field(description="How relevant each item is.")

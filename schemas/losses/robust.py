@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -160,6 +161,8 @@ class TweedieDeviance(Deviance):
         ),
         source="scikit-learn's mean_tweedie_deviance",
     )
+    varied: ClassVar[Mapping[str, tuple[Any, ...]]] = {"power": (1.0, 1.5, 2.0, 3.0, -1.0)}
+
     loss: Literal["tweedie_deviance_loss", "mean_tweedie_deviance"] = "tweedie_deviance_loss"
     power: Annotated[float, AfterValidator(_of_some_tweedie_model)] = Field(
         0.0, description="The power p of the mean that the variance is proportional to: at most 0, or at least 1."

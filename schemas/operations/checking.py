@@ -70,7 +70,7 @@ class DifferencesAnswer(BaseModel):
 
     coordinates: int = Field(description="Coordinates that were looked at.")
     of: int = Field(
-        description="All coordinates of the tensors with gradients; of more than 2,048, so many are chosen."
+        description="All coordinates of the tensors with gradients; of many, or of a large loss, some are chosen."
     )
     step: float | None = Field(description="The step, where one was given; else it goes by each coordinate.")
     tensors: list[SlopesAnswer] = Field(description="By tensor.")

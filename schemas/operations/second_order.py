@@ -20,6 +20,10 @@ PASSES = 3
 """Times the elements of a loss alone that its Hessian-vector product needs: the graph of the gradients is kept too."""
 
 
+LEAST_WORK = 1 << 15
+"""Elements that it counts as at least: what torch loads at a first second derivative is not for the event loop."""
+
+
 class HvpAnswer(OperationAnswer):
     """A loss, its gradients, and the Hessian-vector product."""
 
@@ -78,6 +82,7 @@ class Hvp(Operation):
                 vector.array = cast_floating(vector.array, FLOATING[inner.dtype])
                 tensors[f"vectors.{name}"] = vector.array
         layout.elements = PASSES * inner.layout.elements + sum([vector.array.size for vector in self.vectors.values()])
+        layout.elements += LEAST_WORK
         if layout.elements > reading.max_elements:
             detail = f"second derivatives need {layout.elements} elements; the limit is {reading.max_elements}"
             faults.append(Fault("", detail, TOO_LARGE))

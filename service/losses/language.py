@@ -22,8 +22,11 @@ def log_normaliser(logits: Tensor) -> Tensor:
 
 @register(ZLoss, half=False)
 def _(r: ZLoss, t: Tensors) -> Terms:
-    values = r.coefficient * log_normaliser(t["input"]).square()
-    return Terms(values.masked_fill(~t["mask"], 0) if "mask" in t else values)
+    if "mask" not in t:
+        return Terms(r.coefficient * log_normaliser(t["input"]).square())
+    void = ~t["mask"]  # what is not a number there has no gradient either
+    values = r.coefficient * log_normaliser(t["input"].masked_fill(void.unsqueeze(-1), 0)).square()
+    return Terms(values.masked_fill(void, 0))
 
 
 @register(NextTokenCrossEntropy, half=False)

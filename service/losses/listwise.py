@@ -41,7 +41,7 @@ def _pairs(values: Tensor, chosen: Tensor) -> Terms:
     return Terms(values.masked_fill(~chosen, 0).sum((1, 2)), shares=chosen.sum((1, 2)).to(values.dtype))
 
 
-@register(RankNet, half=False, pads=True)
+@register(RankNet, half=False)
 def _(r: RankNet, t: Tensors) -> Terms:
     scores, target, mask = t["input"], t["target"], t.get("mask")
     if mask is not None:
@@ -57,7 +57,7 @@ def _(r: RankNet, t: Tensors) -> Terms:
     return _pairs(values, chosen)
 
 
-@register(LambdaRank, half=False, pads=True)
+@register(LambdaRank, half=False)
 def _(r: LambdaRank, t: Tensors) -> Terms:
     scores, target = t["input"], t["target"]
     mask = t["mask"] if "mask" in t else torch.ones_like(scores, dtype=torch.bool)

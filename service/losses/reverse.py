@@ -90,7 +90,7 @@ RULES: Final[dict[str, Rule]] = {
     "tanh": lambda g, out, _x: (g * (1.0 - out * out),),
     "logsigmoid": lambda g, _out, x: (g * torch.sigmoid(-x[0]),),
     "softplus": lambda g, _out, x: (g * torch.sigmoid(x[0]),),
-    "relu": lambda g, _out, x: (split(x[0] > 0, g)[0],),
+    "relu": lambda g, out, _x: (split(out <= 0, g)[1],),
     "sum": lambda g, _out, _x: (g,),
     "mean": lambda g, _out, x: (g / x[0].numel(),),
 }

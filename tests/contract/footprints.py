@@ -236,8 +236,8 @@ def ranks(n: int, dt: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name in ("distillation_kl_loss", "reverse_kl_loss", "generalized_jsd_loss"):
             yield name, {"student_logits": R(*shape), "teacher_logits": R(*shape), "mask": rank % 3 > 0}
         yield "list_net_loss", {"input": R(*shape), "target": R(*shape), "mask": r.random(shape) < 0.5}
-    for items in (1, 20, 200):
-        shape = (n // items // items, items)
+    for items in (1, 20, 199):
+        shape = (max(n // items // items, 1), items)
         lists = {"input": R(*shape), "target": R(*shape), "mask": r.random(shape) < 0.5}
         yield "rank_net_loss", {**lists, "weighing": "squared_difference"}
         for weighing in ("ndcg_loss1", "ndcg_loss2pp"):

@@ -80,9 +80,6 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("reverse_kl_loss", {}),
     ("generalized_jsd_loss", {"beta": 0.3}),
     ("list_net_loss", {}),
-    ("rank_net_loss", {"weighing": "squared_difference"}),
-    ("lambda_rank_loss", {}),
-    ("lambda_rank_loss", {"weighing": "ndcg_loss2pp", "k": 5}),
     ("cosine_embedding_loss", {"margin": 0.1}),
     ("triplet_margin_loss", {"p": 3.0, "swap": True}),
     ("triplet_margin_loss", {"p": 2.0}),
@@ -148,12 +145,6 @@ def boxes(floats: Floats, rng: Rng) -> Arrays:
     return {"input": corners[0].reshape(-1, 4), "target": corners[1].reshape(-1, 4)}
 
 
-def lists(floats: Floats, rng: Rng) -> Arrays:
-    """Graded items, pairs of so many that a list may be stacked."""
-    scores = floats[0][:, :24]
-    return {"input": scores, "target": rng.integers(0, 5, scores.shape)}
-
-
 SPECIAL: list[tuple[tuple[str, ...], Callable[[Floats, Rng], Arrays]]] = [
     (("triplet",), lambda f, _: {"anchor": f[0], "positive": f[1], "negative": f[2]}),
     (("cosine_",), lambda f, rng: {"input1": f[0], "input2": f[1], "target": rng.choice([-1, 1], f.shape[1])}),
@@ -167,7 +158,6 @@ SPECIAL: list[tuple[tuple[str, ...], Callable[[Floats, Rng], Arrays]]] = [
         ("distillation_kl", "reverse_kl", "generalized_jsd"),
         lambda f, _: {"student_logits": f[0], "teacher_logits": f[1]},
     ),
-    (("rank_net", "lambda_rank"), lists),
     (("list_net",), lambda f, _: {"input": f[0], "target": f[1]}),
     (("multilabel_margin",), lambda f, rng: {"input": f[0], "target": rng.integers(-1, f.shape[2], f.shape[1:])}),
     (("multilabel_soft",), lambda f, rng: {"input": f[0], "target": rng.integers(0, 2, f.shape[1:])}),

@@ -93,7 +93,7 @@ def differences(theirs: Array, reference: Array) -> Array:
 
 def beyond_of(off: Array, reference: Array, allowed: Tolerance) -> Array:
     """Which of these differences are beyond the tolerance."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         bound = allowed.atol + allowed.rtol * np.abs(reference)
     found: Array = ~(off <= np.where(np.isfinite(bound), bound, 0.0))
     return found

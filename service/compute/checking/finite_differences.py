@@ -16,7 +16,8 @@ from service.compute.transfer import Device
 from service.losses import Tensors
 
 MAX_COORDINATES: Final = 2048
-"""Coordinates that are looked at; of more, so many are chosen by chance."""
+MAX_ELEMENTS: Final = 1 << 27
+"""Coordinates that are looked at, and elements that all of this may take; of more, so many are chosen by chance."""
 SEED: Final = 0
 """What they are chosen by: the same request has the same ones."""
 STEP: Final = float(np.finfo(np.float64).eps ** (1 / 3))
@@ -60,8 +61,9 @@ def sweep_of(request: LossRequest, step: float | None) -> Sweep:
     sizes = {name: request.checked.tensors[name].size for name in request.checked.gradients}
     total = sum(sizes.values())
     chosen: NDArray[np.int64] = np.arange(total)
-    if total > MAX_COORDINATES:
-        chosen = np.sort(np.random.default_rng(SEED).choice(total, MAX_COORDINATES, replace=False))
+    most = min(MAX_COORDINATES, max(1, MAX_ELEMENTS // (2 * max(request.checked.layout.elements, 1))))
+    if total > most:
+        chosen = np.sort(np.random.default_rng(SEED).choice(total, most, replace=False))
     found: list[Coordinate] = []
     start = 0
     for name, size in sizes.items():
