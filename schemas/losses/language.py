@@ -74,7 +74,7 @@ class NextTokenCrossEntropy(LossRequest):
     )
     unreduced: ClassVar[str] = "T-1 | N T-1"
     stacking: ClassVar[Stacking] = "rows"
-    workspace: ClassVar[int] = 11
+    workspace: ClassVar[int] = 13
 
     loss: Literal["next_token_cross_entropy", "ForCausalLMLoss"] = "next_token_cross_entropy"
     input: Annotated[Tensor, Floats("T C | N T C")] = Field(description="Logits of each position, unnormalised.")

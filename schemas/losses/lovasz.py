@@ -40,7 +40,7 @@ class LovaszHinge(LossRequest):
         source="Berman, Triki and Blaschko, arXiv:1705.08790; their lovasz_hinge",
     )
     unreduced: ClassVar[str] = "N"
-    workspace: ClassVar[int] = 12
+    workspace: ClassVar[int] = 13
 
     loss: Literal["lovasz_hinge_loss", "LovaszHingeLoss"] = "lovasz_hinge_loss"
     input: Annotated[Tensor, Floats("N *D")] = Field(description="Logits: above 0 is inside.")

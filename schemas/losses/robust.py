@@ -84,6 +84,8 @@ class Cauchy(ElementwiseRegression):
         ),
         source="Black and Anandan, CVIU 1996; Barron, CVPR 2019 (alpha = 0); kornia",
     )
+    workspace: ClassVar[int] = 8
+
     loss: Literal["cauchy_loss", "CauchyLoss"] = "cauchy_loss"
     scale: float = Field(1.0, gt=0, description="The error c from which on it is no longer nearly squared.")
 

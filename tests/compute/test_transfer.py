@@ -19,7 +19,7 @@ from service.compute.transfer import ALIGNMENT, HostDevice, PackedDevice, as_arr
 from tests.contract.answers import assert_same, parse
 from tests.losses.cases import alike
 
-PACKED = settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+PACKED = settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 class Counting(PackedDevice):

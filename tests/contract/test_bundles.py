@@ -18,7 +18,7 @@ from service.wire.bundles import bundles
 from tests.contract.answers import assert_same, bits
 from tests.losses.cases import Request, alike, mix
 
-DRAWN = settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+DRAWN = settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 CPU = open_device("cpu")
 READING = Reading()
 STACKED = [name for name, cls in LOSSES.items() if cls.stacking != "alone"]
@@ -112,7 +112,7 @@ def test_lists_are_read_as_each_request_alone(name: str, data: DataObject, seed:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(DRAWN, max_examples=6)
+@settings(DRAWN, max_examples=3)
 @given(data=st.data())
 def test_a_mix_answers_as_each_request_alone(name: str, data: DataObject) -> None:
     assert_as_alone(data.draw(mix(name)))

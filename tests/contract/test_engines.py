@@ -27,7 +27,7 @@ from tests.contract.answers import (
 from tests.engine.driving import ask_all, batch_sizes, queued_behind_gate
 from tests.losses.cases import Request, alike, mix
 
-MIXED = settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+MIXED = settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 STACKED = [name for name, cls in LOSSES.items() if cls.stacking != "alone"]
 
 
@@ -90,7 +90,7 @@ def test_batching_equals_direct_to_the_bit(name: str, data: DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", STACKED)
-@settings(MIXED, max_examples=5)
+@settings(MIXED, max_examples=3)
 @given(data=st.data())
 def test_like_requests_of_a_loss_do_form_one_batch(name: str, data: DataObject) -> None:
     drawn = data.draw(alike(name, 6).filter(lambda some: len(some) > 1))
@@ -116,7 +116,7 @@ def test_a_mix_of_all_losses_equals_direct_to_the_bit(data: DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(MIXED, max_examples=5)
+@settings(MIXED, max_examples=3)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_a_bad_neighbour_changes_nothing(name: str, data: DataObject, seed: int) -> None:
     note(f"seed={seed}")

@@ -18,7 +18,7 @@ SLACK = 3 << 20
 @pytest.mark.parametrize("dtype", ["float32"])
 def test_computing_takes_no_more_memory_than_the_arithmetic_says(dtype: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.footprints", dtype, "400000"],
+        [sys.executable, "-m", "tests.contract.footprints", dtype, "200000"],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def placed(value: Any, offset: int) -> Any:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_answer_does_not_depend_on_where_its_tensors_lie(name: str, data: DataObject) -> None:
     device = open_device("cpu")

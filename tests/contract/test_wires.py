@@ -17,7 +17,7 @@ from tests.contract.wires import WIRES, Wire, bits, computed
 from tests.losses.cases import case
 
 CPU = open_device("cpu")
-DRAWN = settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+DRAWN = settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 each_wire = pytest.mark.parametrize("wire", WIRES, ids=[wire.name for wire in WIRES])
 
 

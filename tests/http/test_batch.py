@@ -20,7 +20,7 @@ from tests.engine.driving import batch_sizes
 from tests.http.batch_calls import PATH, Request, alone, call, in_json, results
 from tests.losses.cases import alike, mix
 
-DRAWN = settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+DRAWN = settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 SOUND: Request = {"loss": "mse_loss", "input": [3.0], "target": [1.0]}
 
 

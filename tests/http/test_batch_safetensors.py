@@ -18,7 +18,7 @@ from tests.asgi import InProcess, pointers, problem_of
 from tests.http.batch_calls import PATH, SAFETENSORS, Request, as_file, call, file, in_json, opened, results
 from tests.losses.cases import alike, mix
 
-DRAWN = settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+DRAWN = settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 THREE = np.array([3.0], np.float32)
 ONE = np.array([1.0], np.float32)
 

@@ -20,7 +20,7 @@ from tests.losses.cases import case
 from tests.losses.families import REFERENCES
 from tests.losses.reference import Expected, adaptive_output, reference, tensors_of
 
-CHECKED = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+CHECKED = settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 CPU = open_device("cpu")
 EPSILON = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7}
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 8 * EPSILON["float16"], "bfloat16": 8 * EPSILON["bfloat16"]}
@@ -85,14 +85,14 @@ def test_loss_and_gradients_are_torchs(name: str, dtype: str, data: DataObject) 
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(CHECKED, max_examples=25)
+@settings(CHECKED, max_examples=8)
 @given(data=st.data())
 def test_half_types_are_float32_rounded(name: str, data: DataObject) -> None:
     request = data.draw(case(name, ("float16", "bfloat16")))
     assert_as_torch(answer(request), reference(request), request)
 
 
-@settings(CHECKED, max_examples=25)
+@settings(CHECKED, max_examples=8)
 @given(request=case("adaptive_log_softmax_with_loss", ("float64",)))
 def test_adaptive_softmax_answers_each_targets_log_probability(request: dict[str, Any]) -> None:
     expected = adaptive_output(tensors_of(request, "float64"), {"div_value": 2.0})
@@ -101,7 +101,7 @@ def test_adaptive_softmax_answers_each_targets_log_probability(request: dict[str
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(CHECKED, max_examples=25)
+@settings(CHECKED, max_examples=8)
 @given(data=st.data())
 def test_no_gradient_asked_for_means_no_backward_pass(name: str, data: DataObject) -> None:
     request = {**data.draw(case(name, ("float32",))), "gradients": []}

@@ -51,7 +51,7 @@ def same(one: Array, other: Array) -> bool:
 
 @pytest.mark.parametrize("form", ["json", "nested", "binary", "mixed"])
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_inference_answers_what_the_loss_itself_does(
     client: InProcess, name: str, form: str, data: DataObject

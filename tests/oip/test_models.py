@@ -54,7 +54,7 @@ def test_every_loss_is_a_model(client: InProcess, name: str) -> None:
     catalogue = {one["name"]: one for one in client.get(f"/v1/losses/{name}").json()["tensors"]}
     assert set(inputs) - {"tail.0.projection", "tail.0.output"} == {*catalogue, "cotangent", "cotangents"}
     for tensor, entry in catalogue.items():
-        assert inputs[tensor]["datatype"] == ("FP32" if entry["kind"] == "floating" else "INT64")
+        assert inputs[tensor]["datatype"] == {"floating": "FP32", "mask": "BOOL"}.get(entry["kind"], "INT64")
         assert inputs[tensor]["parameters"] == {
             "dims": entry["dims"] if entry["dims"] != "see the description" else "see the catalogue",
             "optional": not entry["required"],
@@ -93,7 +93,8 @@ def test_every_loss_has_a_configuration(client: InProcess, name: str) -> None:
     for kind, plural in (("input", "inputs"), ("output", "outputs")):
         expected = [(one["name"], f"TYPE_{one['datatype']}", one["shape"]) for one in told[plural]]
         assert [(one["name"], one["data_type"], one["dims"]) for one in found[kind]] == expected
-    assert json.loads(found["parameters"]["reduction"]["string_value"]) == "mean"
+    default = LOSSES[name].model_fields["reduction"].default
+    assert json.loads(found["parameters"]["reduction"]["string_value"]) == default
 
 
 @pytest.mark.parametrize("form", ["", "/ready", "/config", "/stats"])

@@ -1,7 +1,11 @@
-"""Every loss has vectors of every kind that it can have, whatever it is: they follow from its class alone."""
+"""Every loss has vectors of every kind that it can have, and they are answered as they say, to the bit, in every form.
+
+All in one file, so that one process makes them once.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +23,8 @@ from service.vectors import cases as drawn
 from service.vectors.answered import answer, jumps
 from service.vectors.cases import Undrawable, cases
 from service.vectors.tolerance import tolerances
+from service.wire import safetensors
+from tests.asgi import InProcess
 from tests.vectors.made import document, made
 
 LEAST = {"example": 1, "shape": 1, "reduction": 3, "gradient": 2, "cotangent": 3, "edge": 2}
@@ -186,3 +192,36 @@ def test_two_makings_are_the_same_bytes() -> None:
         first = made(name).as_json(), made(name).as_safetensors()
         made.cache_clear()
         assert (made(name).as_json(), made(name).as_safetensors()) == first
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_vector_is_answered_as_it_says(client: InProcess, name: str) -> None:
+    lines = made(name).as_json().splitlines()[1:-1]
+    for case, line in zip(document(name)["cases"], lines, strict=True):
+        answer = client.post(json.dumps(case["request"]).encode())
+        assert answer.status_code == 200, (case["name"], answer.text)
+        assert b'"expected":' + answer.content + b',"tolerance":' in line, (case["name"], answer.text)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_binary_vector_is_answered_as_it_says(client: InProcess, name: str) -> None:
+    file = safetensors.read(made(name).as_safetensors(), max_tensors=1 << 16)
+    document = json.loads(file.metadata["vectors"])
+    tensors = {one: tensor.array for one, tensor in file.tensors.items()}
+    for case in document["cases"]:
+        asked = _under(tensors, f"{case['name']}.request.")
+        body = b"".join(safetensors.write(asked, {"request": json.dumps(case["request"])}))
+        answer = client.post(body, content_type=safetensors.MEDIA_TYPE)
+        assert answer.status_code == 200, (case["name"], answer.text)
+        told = safetensors.read(answer.content, 64)
+        expected = _under(tensors, f"{case['name']}.expected.")
+        assert told.tensors.keys() == expected.keys()
+        for one, tensor in told.tensors.items():
+            assert tensor.array.dtype == expected[one].dtype
+            assert tensor.array.shape == expected[one].shape
+            assert tensor.array.tobytes() == expected[one].tobytes(), (case["name"], one)
+        assert json.loads(told.metadata["result"]) == case["expected"]
+
+
+def _under(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

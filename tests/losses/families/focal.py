@@ -87,7 +87,10 @@ def focal_of_softmax(t: Tensors, options: Options) -> Tensor:
     weight = t.get("weight")
 
     def one(p: Tensor, at: int) -> Tensor:
-        found: Tensor = -((1 - p) ** gamma) * torch.log(p) * (1.0 if weight is None else weight[at])
+        missing = 1 - p
+        # Of a class that is certain, the slope of the power may be infinite, and the logarithm is 0.
+        factor = missing**gamma if missing > 0 else missing.detach() ** gamma
+        found: Tensor = -factor * torch.log(p) * (1.0 if weight is None else weight[at])
         return found
 
     return each_target(t, options, one)
