@@ -195,7 +195,7 @@ def gradients_of(request: LossRequest, checked: Checked, broken: set[str], fault
             reason = not_differentiable(request, name, known[name], checked.layout)
         if reason:
             faults.append(Fault(pointer("gradients", at), reason))
-    return tuple(request.gradients)
+    return tuple([name for name in request.gradients if name in checked.tensors])  # cotangents count their elements
 
 
 def not_differentiable(request: LossRequest, name: str, spec: TensorField, layout: Layout) -> str | None:

@@ -26,6 +26,7 @@ from tests.contract.answers import (
 )
 from tests.engine.driving import ask_all, batch_sizes, queued_behind_gate
 from tests.losses.cases import Request, alike, mix
+from tests.losses.members import tensor
 
 MIXED = settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 STACKED = [name for name, cls in LOSSES.items() if cls.stacking != "alone"]
@@ -139,7 +140,7 @@ def test_a_bad_neighbour_changes_nothing(name: str, data: DataObject, seed: int)
     for kind, request, answer, before in zip(kinds, drawn, found, untouched, strict=True):
         if kind == "marked":
             empty = not isinstance(answer, Exception) and answer.count + answer.ignored == 0
-            unmarked = not request[first_tensor(request)].size
+            unmarked = not tensor(request, first_tensor(request)).size
             assert empty or unmarked or isinstance(answer, Culprit)
         elif kind == "good" and not isinstance(answer, Culprit):  # a half type may hold the mark by chance
             assert_same([answer], [before])

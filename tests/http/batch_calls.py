@@ -65,9 +65,8 @@ def _taken(value: Any, name: str, tensors: Tensors) -> Any:
         found = {key: _taken(inner, f"{name}.{key}", tensors) for key, inner in value.items()}
         return {key: inner for key, inner in found.items() if inner is not None}
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        for at, inner in enumerate(value):
-            _taken(inner, f"{name}.{at}", tensors)
-        return None
+        entries = [_taken(inner, f"{name}.{at}", tensors) for at, inner in enumerate(value)]
+        return entries if any(entries) else None
     if isinstance(value, np.ndarray):
         tensors[name] = value
         return None

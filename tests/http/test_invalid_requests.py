@@ -83,6 +83,13 @@ def test_faults_of_values_and_of_options_are_listed_together(client: InProcess) 
     assert set(faults) == {"/input/1", "/target/1", "/weight", "/gradients/0", "/gradients/2", "/reduction"}
 
 
+@pytest.mark.parametrize("name", ["inptu", "pos_weight"])
+def test_cotangents_beside_a_gradient_in_no_tensor_of_the_request(client: InProcess, name: str) -> None:
+    members = {"input": [0.5], "target": [1.0], "reduction": "sum", "cotangents": [1.0, 2.0]}
+    faults = client.faults("binary_cross_entropy_with_logits", **members, gradients=["input", name])
+    assert list(faults) == ["/gradients/1"]
+
+
 @pytest.mark.parametrize("member", ["input", "target", "weight"])
 def test_null_is_no_tensor(client: InProcess, member: str) -> None:
     assert client.faults("mse_loss", **SOUND | {member: None}) == {f"/{member}": "null is no tensor"}

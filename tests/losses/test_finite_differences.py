@@ -40,6 +40,10 @@ def near_the_example(name: str, rng: np.random.Generator) -> Request:
         found[member] = (
             array.astype(np.float64) if array.dtype.kind == "f" or fields[member].kind == "floating" else array
         )
+    if "tensors" in found:
+        found["tensors"] = {own: np.array(value) for own, value in found["tensors"].items()}
+        for own, array in found["tensors"].items():
+            found["tensors"][own] = array.astype(np.float64) if array.dtype.kind == "f" else array
     if "tail" in found:
         found["tail"] = [{part: np.array(value, np.float64) for part, value in one.items()} for one in found["tail"]]
     for tensor in differentiable(name, found):
@@ -53,7 +57,7 @@ def near_the_example(name: str, rng: np.random.Generator) -> Request:
 def at(request: Request, tensor: str) -> Array:
     """A tensor by its name, such as `tail.0.output`: the request's own."""
     found: Any = request
-    for part in tensor.split("."):
+    for part in LOSSES[request["loss"]].path_of(tensor).split("."):
         found = found[int(part) if isinstance(found, list) else part]
     assert isinstance(found, np.ndarray)
     return found
