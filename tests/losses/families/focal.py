@@ -124,7 +124,9 @@ def asymmetric_loss(t: Tensors, options: Options) -> Tensor:
     if options.get("gamma_pos", 1.0) or options.get("gamma_neg", 4.0):
         missing = 1 - pt
         # 0 to the power of what is asked the target's gradient in is 0, and so is its slope.
-        w = torch.where(missing > 1e-12, missing.clamp(min=1e-300) ** gamma, torch.zeros_like(gamma) ** gamma.detach())
+        # By way of the logarithm: torch takes pow's second derivatives for 0 where the power is.
+        power = torch.exp(gamma * torch.log(missing.clamp(min=1e-300)))
+        w = torch.where(missing > 1e-12, power, torch.zeros_like(gamma) ** gamma.detach())
     else:
         w = torch.ones_like(p)
     if not options.get("focal_gradient", True):
