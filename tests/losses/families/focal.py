@@ -87,7 +87,8 @@ def focal_of_softmax(t: Tensors, options: Options) -> Tensor:
     weight = t.get("weight")
 
     def one(p: Tensor, at: int) -> Tensor:
-        found: Tensor = -((1 - p) ** gamma) * torch.log(p) * (1.0 if weight is None else weight[at])
+        missing = (1 - p).clamp(min=1e-300)  # of one class there is none, and powers below 1 have no slope at 0
+        found: Tensor = -(missing**gamma) * torch.log(p) * (1.0 if weight is None else weight[at])
         return found
 
     return each_target(t, options, one)
