@@ -19,6 +19,11 @@ def focused(missing: Tensor, gamma: float | Tensor) -> Tensor:
     return missing.clamp(min=torch.finfo(missing.dtype).tiny).pow(gamma)
 
 
+def exponential(missing: Tensor, gamma: Tensor) -> Tensor:
+    """The same for powers that may be 0: there the slope of pow's own slope in the power is lost in torch."""
+    return (gamma * missing.clamp(min=torch.finfo(missing.dtype).tiny).log()).exp()
+
+
 @register(SigmoidFocal, half=False)
 def _(r: SigmoidFocal, t: Tensors) -> Terms:
     x, y = t["input"], t["target"]
@@ -73,6 +78,7 @@ def _(r: Asymmetric, t: Tensors) -> Terms:
     values = y * positive.clamp(min=below) + (1 - y) * negative.clamp(min=below)
     if r.gamma_neg or r.gamma_pos:
         powers = r.gamma_pos * y + r.gamma_neg * (1 - y)
-        weights = focused(y * against + (1 - y) * missing, powers)
+        absent = y * against + (1 - y) * missing
+        weights = focused(absent, powers) if r.gamma_neg and r.gamma_pos else exponential(absent, powers)
         values = values * (weights if r.focal_gradient else weights.detach())
     return Terms(-values)

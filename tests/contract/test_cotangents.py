@@ -19,7 +19,7 @@ from service.compute.transfer import Device
 from tests.contract.answers import Request, bits, parse
 from tests.losses.cases import case
 
-FEW = settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -56,15 +56,21 @@ class Difference:
     verdict: Verdict
 
 
-def tolerance(reference: Array, lost: float, dtype: FloatingName, rtol: float | None, atol: float | None) -> Tolerance:
+def tolerance(
+    reference: Array, lost: float, terms: float, dtype: FloatingName, rtol: float | None, atol: float | None
+) -> Tolerance:
     """What is asked for; by default, what goes with the type, the reference, and what that has lost to rounding.
 
-    `lost`: the largest error of the reference in float32; it is scaled to the type.
+    `lost`: the largest error of the reference in float32; it is scaled to the type. `terms`: about how large the terms
+    are that the reference is the sum of.
     """
     relative = RTOL[dtype] if rtol is None else rtol
     if atol is None:
         scaled = lost * EPSILON[dtype] / EPSILON["float32"]
-        atol = ROUNDINGS * EPSILON[dtype] * largest(reference) + ERRORS * scaled
+        size = largest(reference)
+        if lost >= size:  # none of it is right in float32: all terms cancel, and it tells nothing of their size
+            size = max(size, terms)
+        atol = ROUNDINGS * EPSILON[dtype] * size + ERRORS * scaled
     return Tolerance(relative, atol)
 
 

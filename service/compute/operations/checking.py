@@ -82,10 +82,11 @@ def _compared(r: Check, case: Case, device: Device) -> Findings:
     compared: dict[str, Difference] = {}
     allowed: dict[str, Tolerance] = {}
     turned: dict[str, tuple[Shape, Shape]] = {}
+    terms = _terms(case)
     for name, theirs in given.items():
         with np.errstate(invalid="ignore"):
             lost = largest(rounded[name] - right[name])
-        allowed[name] = tolerance(right[name], lost, checked.dtype, r.rtol, r.atol)
+        allowed[name] = tolerance(right[name], lost, terms, checked.dtype, r.rtol, r.atol)
         if theirs.shape != reference[name].shape:
             turned[name] = (theirs.shape, reference[name].shape)
             given[name] = _in_memory_of(theirs, reference[name])
@@ -96,6 +97,14 @@ def _compared(r: Check, case: Case, device: Device) -> Findings:
         compared[name] = replace(compared[name], verdict="wrong")
     shapes = [(name, *both) for name, both in turned.items()]
     return Findings(reference, given, compared, told, r.request.checked.warnings, shapes)
+
+
+def _terms(case: Case) -> float:
+    """About how large the terms of gradients are: upstream gradient times loss, or slopes of 1, over the divisor."""
+    checked = case.request.checked
+    upstream = 1.0 if checked.cotangent is None else largest(np.asarray(checked.cotangent, np.float64))
+    divisor = case.divisor if checked.reduction in ("mean", "batchmean") and case.divisor else 1.0
+    return upstream * max(1.0, largest(case.answer.loss)) / abs(divisor)
 
 
 def _alike(request: LossRequest, dtype: str) -> LossRequest:
