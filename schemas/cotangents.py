@@ -46,7 +46,7 @@ def check_cotangents(request: LossRequest, given: Tensor, checked: Checked, faul
         faults.append(Fault("/cotangents", f"{count} cotangents; a request has at most {MAX_COTANGENTS}"))
         return
     checked.cotangents = given.array = cast_floating(array, FLOATING[checked.dtype])
-    elements = checked.layout.elements + array.size + extra_elements(checked) + count * request.least_work(checked)
+    elements = checked.layout.elements + array.size + extra_elements(checked)
     if elements > checked.max_elements:
         detail = f"the request needs {elements} elements, {count} times its gradients among them; the limit is"
         faults.append(Fault("/cotangents", f"{detail} {checked.max_elements}", TOO_LARGE))
@@ -55,7 +55,7 @@ def check_cotangents(request: LossRequest, given: Tensor, checked: Checked, faul
         detail = f"a gradient without elements may have at most {MAX_EMPTY} empty rows"
         faults.append(Fault("/cotangents", detail, TOO_LARGE))
     # The layout is shared by all requests of these shapes: this one has its own.
-    checked.layout = replace(checked.layout, elements=elements)
+    checked.layout = replace(checked.layout, elements=max(elements, count * request.least_work(checked)))
 
 
 def _holds(checked: Checked, name: str) -> bool:

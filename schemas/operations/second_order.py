@@ -82,10 +82,10 @@ class Hvp(Operation):
                 vector.array = cast_floating(vector.array, FLOATING[inner.dtype])
                 tensors[f"vectors.{name}"] = vector.array
         layout.elements = PASSES * inner.layout.elements + sum([vector.array.size for vector in self.vectors.values()])
-        layout.elements += LEAST_WORK
         if layout.elements > reading.max_elements:
             detail = f"second derivatives need {layout.elements} elements; the limit is {reading.max_elements}"
             faults.append(Fault("", detail, TOO_LARGE))
+        layout.elements = max(layout.elements, LEAST_WORK)
         return checked
 
     def numbers(self) -> int:

@@ -73,7 +73,7 @@ def test_differences_take_turns_and_the_answer_tells_their_time() -> None:
     told = found["finite_differences"]
     assert (told["coordinates"], told["of"], told["step"]) == (300, 300, None)
     assert told["tensors"][0]["reference"]["value"] < 1e-8
-    assert found["verdict"] == "equal", "nothing was given that could be wrong"
+    assert found["verdict"] is None, "nothing was given that could be wrong"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.cotangents import LEAST_WORK
 from schemas.losses import LOSSES
 from schemas.problem import TOO_LARGE, InvalidRequest
 from tests.schemas.refusing import elements, faults, faults_within
@@ -54,15 +55,15 @@ def test_each_of_many_cotangents_counts_with_its_gradients() -> None:
     ones = np.ones(10, np.float32)
     plain = {"input": ones, "target": ones, "cotangents": np.ones(4, np.float32)}
     needed = 30 + 4 + 4 * 10
-    assert elements("mse_loss", **plain) == needed
+    assert elements("mse_loss", **plain) == 4 * LEAST_WORK > needed
     assert list(faults_within(needed - 1, "mse_loss", **plain)) == ["/cotangents"]
-    assert elements("mse_loss", **plain, gradients=[]) == 34
+    assert not faults_within(34, "mse_loss", **plain, gradients=[])
 
 
 def test_many_cotangents_of_empty_rows_are_bounded() -> None:
     hollow = np.zeros((30_000, 0), np.float32)
     asked = {"input": hollow, "target": hollow}
-    assert elements("mse_loss", **asked, cotangents=[1.0, 1.0]) == 2
+    assert elements("mse_loss", **asked, cotangents=[1.0, 1.0]) == 2 * LEAST_WORK
     assert list(faults("mse_loss", **asked, cotangents=[1.0, 1.0, 1.0])) == ["/cotangents"]
 
 

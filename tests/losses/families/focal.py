@@ -87,10 +87,8 @@ def focal_of_softmax(t: Tensors, options: Options) -> Tensor:
     weight = t.get("weight")
 
     def one(p: Tensor, at: int) -> Tensor:
-        missing = 1 - p
-        # Of a class that is certain, the slope of the power may be infinite, and the logarithm is 0.
-        factor = missing**gamma if missing > 0 else missing.detach() ** gamma
-        found: Tensor = -factor * torch.log(p) * (1.0 if weight is None else weight[at])
+        missing = (1 - p).clamp(min=1e-300)  # of one class there is none, and powers below 1 have no slope at 0
+        found: Tensor = -(missing**gamma) * torch.log(p) * (1.0 if weight is None else weight[at])
         return found
 
     return each_target(t, options, one)
@@ -127,7 +125,9 @@ def asymmetric_loss(t: Tensors, options: Options) -> Tensor:
     if options.get("gamma_pos", 1.0) or options.get("gamma_neg", 4.0):
         missing = 1 - pt
         # 0 to the power of what is asked the target's gradient in is 0, and so is its slope.
-        w = torch.where(missing > 1e-12, missing.clamp(min=1e-300) ** gamma, torch.zeros_like(gamma) ** gamma.detach())
+        # By way of the logarithm: torch takes pow's second derivatives for 0 where the power is.
+        power = torch.exp(gamma * torch.log(missing.clamp(min=1e-300)))
+        w = torch.where(missing > 1e-12, power, torch.zeros_like(gamma) ** gamma.detach())
     else:
         w = torch.ones_like(p)
     if not options.get("focal_gradient", True):
