@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from schemas.check import Checked, check
+from schemas.contributing import contributing
 from schemas.cotangents import LEAST_WORK, MAX_COTANGENTS
 from schemas.dims import numel
 from schemas.problem import Fault
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from schemas.vectors.drawing import Drawing
 
 Reduction = Literal["none", "mean", "sum"]
+Predicted = Literal["logits", "log_probabilities", "probabilities", "values"]
+"""What a loss takes its `input` for: of classes in dim 1, or of each element."""
 
 
 def _of_64_bits(value: int) -> int:
@@ -89,6 +94,9 @@ class LossRequest(TensorRequest):
     size_average: bool = Field(ABSENT, deprecated="Use reduction.", description="Mapped as PyTorch maps it.")
     reduce: bool = Field(ABSENT, deprecated="Use reduction.", description="Mapped as PyTorch maps it.")
 
+    predicts: ClassVar[Predicted | None] = None
+    """What `input` holds, where metrics can be made of it and `target`."""
+
     @classmethod
     def drawn(cls, drawing: Drawing, members: dict[str, Any]) -> None:
         """Put right what was drawn for a test vector, where tensors hang together beyond their dims."""
@@ -96,6 +104,10 @@ class LossRequest(TensorRequest):
     def mean_divides(self, checked: Checked) -> int | None:
         """What `mean` divides by, where that is a count; `None` where the formula tells it, from weights."""
         return checked.count
+
+    def contributes(self) -> NDArray[np.bool_] | None:
+        """Which elements of the unreduced loss contribute, in its shape; `None` where that is not told of each."""
+        return contributing(self)
 
     def least_work(self, checked: Checked) -> int:
         """Elements that one backward pass counts as, however small its tensors are."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from schemas.check import Checked
 from schemas.field import Floats, Indices, Signs
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, Int64, LossRequest, Stacking
+from schemas.request import ABSENT, About, Int64, LossRequest, Predicted, Stacking
 from schemas.tensor import Tensor
 
 IGNORED = (
@@ -31,6 +31,7 @@ class NLL(LossRequest):
     )
     unreduced: ClassVar[str] = "() | N *D"
     stacking: ClassVar[Stacking] = "rows"
+    predicts: ClassVar[Predicted | None] = "log_probabilities"
 
     loss: Literal["nll_loss", "NLLLoss"] = "nll_loss"
     input: Annotated[Tensor, Floats("C | N C *D")] = Field(description="Log-probabilities.")
@@ -98,6 +99,7 @@ class CrossEntropy(CrossEntropyTargets):
         ),
     )
     stacking: ClassVar[Stacking] = "rows"
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["cross_entropy", "CrossEntropyLoss"] = "cross_entropy"
     input: Annotated[Tensor, Floats("C | N C *D")] = Field(description="Logits, unnormalised.")
@@ -140,6 +142,7 @@ class MultiMargin(LossRequest):
     unreduced: ClassVar[str] = "() | N"
     stacking: ClassVar[Stacking] = "rows"
     twice_differentiable: ClassVar[bool] = False
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["multi_margin_loss", "MultiMarginLoss"] = "multi_margin_loss"
     input: Annotated[Tensor, Floats("C | N C")] = Field(description="Scores.")
@@ -162,6 +165,7 @@ class SoftMargin(LossRequest):
     )
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["soft_margin_loss", "SoftMarginLoss"] = "soft_margin_loss"
     input: Annotated[Tensor, Floats("*D")] = Field(description="Scores.")

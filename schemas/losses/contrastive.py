@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.check import Checked
@@ -108,6 +109,11 @@ class Positives(Labelled):
         """An embedding whose label no other has is ignored."""
         _, sizes = np.unique(checked.tensors["labels"], return_counts=True)
         checked.ignored = int(np.count_nonzero(sizes == 1))
+
+    def contributes(self) -> NDArray[np.bool_]:
+        """The embeddings that have a positive."""
+        _, labels, sizes = np.unique(self.checked.tensors["labels"], return_inverse=True, return_counts=True)
+        return np.asarray(sizes[labels] > 1)
 
 
 class NTXent(Positives):

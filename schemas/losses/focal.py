@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.check import Checked
 from schemas.field import Floats, Indices, TensorField
 from schemas.losses.classification import IGNORED, CrossEntropyTargets
-from schemas.request import ABSENT, About, Int64, LossRequest, Reduction, Stacking
+from schemas.request import ABSENT, About, Int64, LossRequest, Predicted, Reduction, Stacking
 from schemas.tensor import Tensor
 
 
@@ -33,6 +33,7 @@ class SigmoidFocal(LossRequest):
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
     workspace: ClassVar[int] = 12
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["sigmoid_focal_loss", "SigmoidFocalLoss"] = "sigmoid_focal_loss"
     input: Annotated[Tensor, Floats("*D")] = Field(description="Logits of class 1.")
@@ -64,6 +65,7 @@ class Focal(LossRequest):
     unreduced: ClassVar[str] = "() | N *D"
     stacking: ClassVar[Stacking] = "rows"
     workspace: ClassVar[int] = 9
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["focal_loss", "FocalLoss"] = "focal_loss"
     input: Annotated[Tensor, Floats("C | N C *D")] = Field(description="Logits, unnormalised.")
@@ -130,6 +132,7 @@ class Asymmetric(LossRequest):
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
     workspace: ClassVar[int] = 16
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["asymmetric_loss", "AsymmetricLossMultiLabel"] = "asymmetric_loss"
     input: Annotated[Tensor, Floats("*D")] = Field(description="Logits of each class.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.check import Checked
 from schemas.field import Floats, Indices, Mask
 from schemas.layout import Layout
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, Int64, LossRequest, Stacking
+from schemas.request import ABSENT, About, Int64, LossRequest, Predicted, Stacking
 from schemas.tensor import Tensor
 
 
@@ -75,6 +76,7 @@ class NextTokenCrossEntropy(LossRequest):
     unreduced: ClassVar[str] = "T-1 | N T-1"
     stacking: ClassVar[Stacking] = "rows"
     workspace: ClassVar[int] = 13
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["next_token_cross_entropy", "ForCausalLMLoss"] = "next_token_cross_entropy"
     input: Annotated[Tensor, Floats("T C | N T C")] = Field(description="Logits of each position, unnormalised.")
@@ -101,6 +103,10 @@ class NextTokenCrossEntropy(LossRequest):
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """Of the tokens that follow one, those to ignore: the first is never predicted."""
         checked.ignored = int(np.count_nonzero(checked.tensors["target"][..., 1:] == self.ignore_index))
+
+    def contributes(self) -> NDArray[np.bool_]:
+        """The positions whose following token is not ignored."""
+        return np.asarray(self.checked.tensors["target"][..., 1:] != self.ignore_index)
 
     def mean_divides(self, checked: Checked) -> int | None:
         """The formula tells: what is ignored in the first column does not count."""

@@ -47,6 +47,11 @@ class Listwise(LossRequest):
         else:
             checked.ignored = int((~self.contributing(checked, target, mask)).sum())
 
+    def contributes(self) -> NDArray[np.bool_]:
+        """The lists that something can be learnt from."""
+        tensors = self.checked.tensors
+        return self.contributing(self.checked, tensors["target"].astype(np.float64), tensors.get("mask"))
+
     def refused(self, target: NDArray[Any]) -> NDArray[np.bool_]:
         """Where a relevance is none."""
         return np.asarray(~np.isfinite(target))

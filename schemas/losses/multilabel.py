@@ -11,7 +11,7 @@ from schemas.check import Checked
 from schemas.field import Floats, Integers, TensorField
 from schemas.layout import Layout
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Predicted, Stacking
 from schemas.tensor import Tensor
 from schemas.values import check_labels
 
@@ -74,6 +74,7 @@ class MultiLabelSoftMargin(LossRequest):
     unreduced: ClassVar[str] = "*B"
     stacking: ClassVar[Stacking] = "rows"
     workspace: ClassVar[int] = 10
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["multilabel_soft_margin_loss", "MultiLabelSoftMarginLoss"] = "multilabel_soft_margin_loss"
     input: Annotated[Tensor, Floats("*B C")] = Field(description="Logits.")

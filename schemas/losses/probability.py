@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.check import Checked
 from schemas.field import Floats, Probabilities, TensorField
-from schemas.request import ABSENT, About, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Predicted, Stacking
 from schemas.tensor import Tensor
 
 
@@ -31,6 +31,7 @@ class BinaryCrossEntropy(LossRequest):
     )
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
+    predicts: ClassVar[Predicted | None] = "probabilities"
 
     loss: Literal["binary_cross_entropy", "BCELoss"] = "binary_cross_entropy"
     input: Annotated[Tensor, Probabilities("*D")] = Field(description="Probabilities of class 1.")
@@ -52,6 +53,7 @@ class BinaryCrossEntropyWithLogits(LossRequest):
     )
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
+    predicts: ClassVar[Predicted | None] = "logits"
 
     loss: Literal["binary_cross_entropy_with_logits", "BCEWithLogitsLoss"] = "binary_cross_entropy_with_logits"
     input: Annotated[Tensor, Floats("*D")] = Field(description="Logits of class 1.")

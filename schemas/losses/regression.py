@@ -10,7 +10,7 @@ from schemas.check import Checked
 from schemas.dims import Shape, broadcasts
 from schemas.field import Floats
 from schemas.problem import Fault
-from schemas.request import ABSENT, About, LossRequest, Stacking
+from schemas.request import ABSENT, About, LossRequest, Predicted, Stacking
 from schemas.tensor import Tensor
 from schemas.values import check_not_negative
 
@@ -22,6 +22,7 @@ class ElementwiseRegression(LossRequest):
 
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
+    predicts: ClassVar[Predicted | None] = "values"
 
     input: Annotated[Tensor, Floats("*D")] = Field(description="Predictions.")
     target: Annotated[Tensor, Floats("*D")] = Field(description="What they should be.")
@@ -132,6 +133,7 @@ class GaussianNLL(LossRequest):
     )
     unreduced: ClassVar[str] = "*D"
     stacking: ClassVar[Stacking] = "elements"
+    predicts: ClassVar[Predicted | None] = "values"
 
     loss: Literal["gaussian_nll_loss", "GaussianNLLLoss"] = "gaussian_nll_loss"
     input: Annotated[Tensor, Floats("*D")] = Field(description="Predicted means.")

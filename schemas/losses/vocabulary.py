@@ -14,7 +14,7 @@ from schemas.field import Floats, Indices, Integers, TensorField
 from schemas.layout import Layout
 from schemas.losses.classification import IGNORED, SMOOTHING, CrossEntropyTargets
 from schemas.problem import Fault, place
-from schemas.request import ABSENT, About, Int64, LossRequest
+from schemas.request import ABSENT, About, Int64, LossRequest, Predicted
 from schemas.tensor import Tensor
 from schemas.values import position
 
@@ -48,6 +48,7 @@ class LinearCrossEntropy(CrossEntropyTargets):
     )
 
     predictions: ClassVar[tuple[str, ...]] = ("input", "linear_weight", "linear_bias")
+    predicts: ClassVar[Predicted | None] = None  # its logits are made on the way
 
     loss: Literal["linear_cross_entropy", "LinearCrossEntropyLoss"] = "linear_cross_entropy"
     input: Annotated[Tensor, Floats("F | N F")] = Field(description="Hidden features.")

@@ -34,6 +34,10 @@ from service.http.cors import CORS
 from service.http.documents import Documents
 from service.http.edge.sweep import Sweep
 from service.http.ending import end_when_lost
+from service.http.evaluations.batches import run_of, serve_batches
+from service.http.evaluations.routes import router as evaluations_router
+from service.http.evaluations.routes import writing_routes
+from service.http.evaluations.runs import Runs
 from service.http.front import Front
 from service.http.metrics.metrics import Metrics, Telling
 from service.http.metrics.parts import told_by_edge, told_by_engine
@@ -75,6 +79,8 @@ class Gradwire(FastAPI):
     front: Front
     compute_routes: dict[str, ASGIApp]
     """What serves the POSTs to a path that computes."""
+    add_batches: ASGIApp
+    """What serves those of batches to an evaluation run."""
 
     @cached_property
     def openapi_text(self) -> bytes:
@@ -96,11 +102,14 @@ class Gradwire(FastAPI):
                 return serve(scope, receive, send)
             if scope["path"].startswith("/v1/losses/") and not scope["path"].endswith("/vectors"):
                 raise not_found(scope["path"].removeprefix("/v1/losses/"))
+            if run_of(scope["path"]) is not None:
+                return self.add_batches(scope, receive, send)
         return super().__call__(scope, receive, send)
 
     def refuse_work(self) -> None:
         """Compute nothing that is not asked for yet, and answer the rest as before: the process is about to end."""
         self.compute_routes = dict.fromkeys(self.compute_routes, _refuse)
+        self.add_batches = _refuse
 
     def refuse_rest(self) -> None:
         """Answer what is cancelled from now on with 503."""
@@ -176,10 +185,14 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         app.router.routes.append(operation_route(operation))
         app.compute_routes[operation.path] = partial(computing.serve, operation)
     app.compute_routes |= infer_routes(computing)
+    runs = app.state.runs = Runs(settings)
+    app.add_batches = partial(serve_batches, computing, runs)
+    app.router.routes.extend(writing_routes(computing, runs, app.add_batches))
     for served in (
         oip.router,
         router,
         vectors_router,
+        evaluations_router,
         docs_page.router,
         *([metrics_router] if settings.metrics else []),
     ):
@@ -264,6 +277,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
     metrics: Metrics = app.state.metrics
     end_when_lost(app)
+    await app.state.runs.start()
     app.state.sweep.fit()
     await engine.start()
     fault = await app.state.readiness.fault()  # also makes torch load what it loads at its first backward pass
@@ -280,6 +294,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
     finally:
         probing.cancel()
+        await app.state.runs.close()
         await engine.stop()
         await metrics.stop()
         if app.state.tracing is not None:

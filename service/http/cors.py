@@ -13,10 +13,10 @@ from starlette.types import Scope
 from service.http.problems import HTTPProblem
 
 ANY: Final = "*"
-METHODS: Final = b"GET, HEAD, POST"
+METHODS: Final = b"DELETE, GET, HEAD, PATCH, POST"
 SENT: Final = (
-    b"Accept, Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, Traceparent, Tracestate, "
-    b"X-Request-ID, X-Request-Timeout-Ms"
+    b"Accept, Authorization, Content-Encoding, Content-Type, Idempotency-Key, Inference-Header-Content-Length, "
+    b"Traceparent, Tracestate, X-Request-ID, X-Request-Timeout-Ms"
 )
 READ: Final = (
     b"Content-Encoding, Inference-Header-Content-Length, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, "

@@ -101,7 +101,7 @@ def decode_safetensors(body: Buffer, limits: Limits) -> Call:
     counts = [0] * len(items)
     strays: list[Fault] = []
     for name, tensor in file.tensors.items():
-        at, member = _position(name, len(items))
+        at, member = position(name, len(items))
         if at is None:
             detail = "belongs to no request: tensors are named by a request's position and a member, such as 0.input"
             strays.append(Fault(pointer(name), detail))
@@ -122,7 +122,7 @@ def decode_safetensors(body: Buffer, limits: Limits) -> Call:
     )
 
 
-def _position(name: str, count: int) -> tuple[int | None, str]:
+def position(name: str, count: int) -> tuple[int | None, str]:
     """The request that a tensor belongs to, and its member there."""
     index, dot, member = name.partition(".")
     if not dot or len(index) > 4 or not (index.isascii() and index.isdigit()) or (index[0] == "0" and index != "0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +64,26 @@ def decode(body: Buffer, cls: type[LossRequest], json_bytes: int | None, *, max_
         raise
 
 
+def decode_beside(
+    body: Buffer, cls: type[LossRequest], json_bytes: int | None, beside: Collection[str]
+) -> tuple[Members, dict[str, Any]]:
+    """The unchecked members of a body, and the parameters of these names, which are none of the loss's.
+
+    Raises `InvalidRequest` as `decode` does.
+    """
+    if json_bytes is not None and json_bytes > len(body):
+        raise _malformed(f"the body has {len(body)} bytes, Inference-Header-Content-Length says {json_bytes}")
+    text = bytes(body) if json_bytes is None else bytes(memoryview(body)[:json_bytes])
+    binary = memoryview(b"") if json_bytes is None else memoryview(body)[json_bytes:]
+    document = (large_json.read(text) if len(text) >= large_json.LEAST_BYTES else None) or _document(text)
+    parameters = document.get("parameters")
+    own = {}
+    if type(parameters) is dict:
+        own = {name: parameters[name] for name in beside if name in parameters}
+        document["parameters"] = {name: value for name, value in parameters.items() if name not in own}
+    return _members(read(document, cls), cls, binary, plain=not holds_booleans(text)), own
+
+
 def _decode_large(text: bytes, cls: type[LossRequest], binary: memoryview, max_elements: int) -> Call | None:
     """The checked request; `None` where it is invalid, to be read again to tell what is wrong as for any body."""
     document = large_json.read(text)
@@ -91,6 +112,38 @@ def _remembered(text: bytes, cls: type[LossRequest]) -> Envelope:
 
 def _call(envelope: Envelope, cls: type[LossRequest], binary: memoryview, reading: Reading) -> Call:
     """Put the loss's request together and check it."""
+    found = _members(envelope, cls, binary, plain=reading.plain)
+    faults = found.faults
+    try:
+        request = validate(found.members, cls, reading)
+    except InvalidRequest as error:
+        raise InvalidRequest(faults + found.located(error.faults)) from None
+    if found.misplaced:
+        faults += found.located([])
+    if faults:
+        raise InvalidRequest(faults)
+    return Call(request, envelope.id, envelope.outputs, envelope.binary, envelope.timeout)
+
+
+class Members(NamedTuple):
+    """The members of a loss's request, before they are checked; and what is wrong already.
+
+    `misplaced`: tensors that belong to nothing, by the names that the loss's request would have them under.
+    """
+
+    members: dict[str, Any]
+    faults: list[Fault]
+    misplaced: list[Fault]
+    envelope: Envelope
+    cls: type[LossRequest]
+
+    def located(self, faults: list[Fault]) -> list[Fault]:
+        """Faults of the loss's request, and those of what is misplaced, where they lie in the inference request."""
+        return located(self.misplaced + faults, self.envelope, self.cls)
+
+
+def _members(envelope: Envelope, cls: type[LossRequest], binary: memoryview, *, plain: bool) -> Members:
+    """The members that the inputs and options of an inference request make."""
     faults = list(envelope.faults)
     if envelope.binary_bytes != len(binary) and not faults:
         raise _malformed(
@@ -101,25 +154,18 @@ def _call(envelope: Envelope, cls: type[LossRequest], binary: memoryview, readin
     misplaced: list[Fault] = []
     unread = set()
     for one in envelope.inputs:
-        tensor = _tensor(one, binary, reading.plain, faults)
+        tensor = _tensor(one, binary, plain, faults)
         if tensor is None:
             unread.add(one.name)
         elif one.name.isidentifier():
             members[one.name] = tensor
         else:
             place(members, one.name, tensor, misplaced, cls)
-    try:
-        request = validate(members, cls, reading)
-    except InvalidRequest as error:
-        known = envelope._replace(
+    if unread:
+        envelope = envelope._replace(
             inputs=tuple(one for one in envelope.inputs if one.name not in unread), broken=envelope.broken | unread
         )
-        raise InvalidRequest(faults + located(misplaced + error.faults, known, cls)) from None
-    if misplaced:
-        faults += located(misplaced, envelope, cls)
-    if faults:
-        raise InvalidRequest(faults)
-    return Call(request, envelope.id, envelope.outputs, envelope.binary, envelope.timeout)
+    return Members(members, faults, misplaced, envelope, cls)
 
 
 def _tensor(one: Input, binary: memoryview, plain: bool, faults: list[Fault]) -> Tensor | None:

@@ -1,0 +1,1 @@
+"""Evaluation runs: what batches add up to, and where it is kept."""

@@ -1,0 +1,1 @@
+"""Evaluation runs: batches of a data set in, one exact report out."""
