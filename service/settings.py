@@ -156,6 +156,20 @@ class Settings(BaseSettings):
         [],
         description="Origins of pages that may read answers in a browser, such as `https://lab.example`; `*`: all.",
     )
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:"),
+        json_schema_extra={"default": "sqlite:"},
+        description="Where evaluations are stored: `sqlite:////path/to/file`, `postgresql://user:password@host/name`, "
+        "or `sqlite:` for `gradwire/evaluations.db` in the user's state folder; empty: evaluations are off.",
+    )
+    evaluation_max_samples: int = Field(100_000_000, ge=1, description="The most samples that one evaluation may have.")
+    evaluation_max_bytes: int = Field(
+        16 * 1024 * MIB, ge=MIB, description="The most bytes that all stored evaluations may take together, about."
+    )
+    evaluation_max_runs: int = Field(100_000, ge=1, description="The most evaluations that are stored.")
+    evaluation_retention_days: int = Field(
+        0, ge=0, description="Evaluations that have not changed for so many days are deleted; 0: none are."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )

@@ -1,1 +1,1 @@
-"""Evaluation runs: what they are asked to be, what a batch of one holds, and what is answered."""
+"""What an evaluation run is asked to be, and what it is answered with."""

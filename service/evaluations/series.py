@@ -1,0 +1,94 @@
+"""A run's loss over its batches: each batch's exact sums, and neighbours' added up."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.evaluation.spec import RunSpec
+from service.evaluations.exact import quotient, rounded, sums
+from service.evaluations.samples import Samples
+
+NAN, POSITIVE, NEGATIVE = 1, 2, 4
+"""What a sum holds beside finite numbers."""
+HEAD: Final = struct.Struct("<BHB")
+"""What it holds beside, the trailing zero bits that are left out, the bytes that follow."""
+
+
+def packed(samples: Samples) -> bytes:
+    """The exact sums of a batch's losses and shares, in a few bytes."""
+    return _packed(samples.losses) + _packed(samples.shares)
+
+
+def series(batches: Iterable[tuple[int, bytes]], count: int, points: int, spec: RunSpec) -> list[dict[str, Any]]:
+    """Samples and packed sums of `count` batches, as up to `points` runs of neighbours, equal in length but for one."""
+    made: list[dict[str, Any]] = []
+    points = min(points, count)
+    part, held = _Part(), 0
+    for at, (samples, data) in enumerate(batches):
+        part.add(samples, data)
+        held += 1
+        if (at + 1) * points // count > len(made):
+            made.append({"batches": held, **part.figures(spec)})
+            part, held = _Part(), 0
+    return made
+
+
+class _Part:
+    """Neighbouring batches."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.totals = [0, 0]
+        self.flags = [0, 0]
+
+    def add(self, samples: int, data: bytes) -> None:
+        self.samples += samples
+        at = 0
+        for which in (0, 1):
+            flags, zeros, length = HEAD.unpack_from(data, at)
+            at += HEAD.size
+            self.flags[which] |= flags
+            self.totals[which] += int.from_bytes(data[at : at + length], "little", signed=True) << zeros
+            at += length
+
+    def figures(self, spec: RunSpec) -> dict[str, Any]:
+        total, divisor = (
+            rounded(exact) if not flags else _not_finite(flags)
+            for exact, flags in zip(self.totals, self.flags, strict=True)
+        )
+        if spec.reduction == "sum":
+            loss = total
+        elif any(self.flags):
+            loss = total / divisor if divisor else math.nan
+        else:
+            loss = quotient(*self.totals)
+        return {"samples": self.samples, "loss": loss, "divisor": divisor}
+
+
+def _packed(numbers: NDArray[np.float64]) -> bytes:
+    finite = np.isfinite(numbers)
+    flags = 0
+    if not finite.all():
+        flags = (
+            NAN * bool(np.isnan(numbers).any())
+            | POSITIVE * bool((numbers == np.inf).any())
+            | NEGATIVE * bool((numbers == -np.inf).any())
+        )
+        numbers = numbers[finite]
+    total = sums(np.zeros(len(numbers), dtype=np.intp), numbers).get(0, 0)
+    zeros = (total & -total).bit_length() - 1 if total else 0
+    short = total >> zeros
+    data = short.to_bytes(short.bit_length() // 8 + 1, "little", signed=True)
+    return HEAD.pack(flags, zeros, len(data)) + data
+
+
+def _not_finite(flags: int) -> float:
+    if flags & NAN or (flags & POSITIVE and flags & NEGATIVE):
+        return math.nan
+    return math.inf if flags & POSITIVE else -math.inf

@@ -1,0 +1,1 @@
+"""One module a migration, each on top of the one before."""

@@ -1,0 +1,150 @@
+"""Running tallies: what this process has folded of the runs that it was asked about last."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.evaluations.partial import Partial
+from service.evaluations.store import folding
+from service.evaluations.store.database import Database
+from service.evaluations.tally import Tally
+
+SNAPSHOT_EVERY = 256
+"""Batches after which a tally is saved: so many partials are folded at most when a run is opened again."""
+MOST_RUNS = 256
+MOST_BYTES = 64 << 20
+"""Tallies kept in memory: of so many runs, of so many bytes as encoded."""
+
+
+class DamagedRun(Exception):
+    """A run lacks partials that no snapshot stands for; this never happens by what this code does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A tally of a run's first `seq` batches, to be saved."""
+
+    run_id: str
+    seq: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Running:
+    """One run's tally of its first `seq` batches; whoever reads or folds holds the lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    tally: Tally | None = None
+    seq: int = 0
+    saved: int = 0
+    nbytes: int = 0
+
+
+class Tallies:
+    """A bounded number of running tallies. Any thread may call; none may be an event loop's: a fold takes its time."""
+
+    def __init__(self, database: Database, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
+        self._database = database
+        self._every = snapshot_every
+        self._kept: OrderedDict[str, _Running] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def current(self, run_id: str) -> tuple[int, Tally]:
+        """A copy of the tally of all batches that any process has committed up to now, and their number.
+
+        Raises `NoSuchRun`, `StoreUnavailable`.
+        """
+        running = self._of(run_id)
+        with running.lock:
+            return running.seq, self._catch_up(run_id, running).copy()
+
+    def total(self, run_id: str) -> dict[str, Any]:
+        """The running total of the same. Raises as `current` does."""
+        running = self._of(run_id)
+        with running.lock:
+            return total_of(self._catch_up(run_id, running))
+
+    def fold(self, run_id: str, added: list[tuple[int, Partial, int]]) -> tuple[dict[str, Any], Snapshot | None]:
+        """Fold batches that this process has committed: number, partial, its bytes. Answers a total that they are in.
+
+        With it comes a tally to be saved, where it is time for one. Raises as `current` does.
+        """
+        running = self._of(run_id)
+        with running.lock:
+            tally = running.tally
+            for seq, partial, nbytes in added:
+                if tally is None or seq > running.seq + 1:  # others' batches lie between
+                    tally = self._catch_up(run_id, running)
+                if seq == running.seq + 1:
+                    tally.add(partial)
+                    running.seq = seq
+                    running.nbytes += nbytes
+            if tally is None:
+                tally = self._catch_up(run_id, running)
+            due = running.seq - running.saved >= self._every
+            return total_of(tally), self._snapshot(run_id, running, tally) if due else None
+
+    def snapshot(self, run_id: str) -> Snapshot:
+        """The tally of all committed batches, to be saved. Raises as `current` does."""
+        running = self._of(run_id)
+        with running.lock:
+            return self._snapshot(run_id, running, self._catch_up(run_id, running))
+
+    def forget(self, run_id: str) -> None:
+        """Keep no tally of a run any more."""
+        with self._guard:
+            self._kept.pop(run_id, None)
+
+    def _of(self, run_id: str) -> _Running:
+        with self._guard:
+            running = self._kept.setdefault(run_id, _Running())
+            self._kept.move_to_end(run_id)
+            total = sum(one.nbytes for one in self._kept.values())
+            while len(self._kept) > 1 and (len(self._kept) > MOST_RUNS or total > MOST_BYTES):
+                _, gone = self._kept.popitem(last=False)
+                total -= gone.nbytes
+            return running
+
+    def _snapshot(self, run_id: str, running: _Running, tally: Tally) -> Snapshot:
+        data = tally.encode()
+        running.saved = running.seq
+        running.nbytes = len(data)
+        return Snapshot(run_id, running.seq, data)
+
+    def _catch_up(self, run_id: str, running: _Running) -> Tally:
+        """Fold what the database has beyond a running tally."""
+        with self._database.read() as connection:
+            target, spec = folding.newest(connection, run_id)
+            if running.tally is None:
+                running.tally = Tally(spec)
+            while running.seq < target:
+                rows = folding.next_partials(connection, run_id, running.seq)
+                for seq, data in rows:
+                    running.tally.add(Partial.decode(data))
+                    running.seq = seq
+                    running.nbytes += len(data)
+                if rows:
+                    continue
+                found = folding.snapshot(connection, run_id)
+                if found is None or found[0] <= running.seq:
+                    raise DamagedRun(f"{run_id}: nothing holds batch {running.seq + 1}")
+                running.seq, data = found
+                running.tally = Tally.decode(spec, data)
+                running.saved, running.nbytes = running.seq, len(data)
+            return running.tally
+
+
+def total_of(tally: Tally) -> dict[str, Any]:
+    """What every added batch is answered with beside its own figures."""
+    return {
+        "samples": tally.samples,
+        "batches": tally.batches,
+        "count": tally.count,
+        "ignored": tally.ignored,
+        "loss": tally.loss,
+        "standard_error": tally.standard_error,
+        "divisor": tally.divisor,
+    }
