@@ -93,6 +93,17 @@ def answer_form(accept: bytes | None, own: Form, offered: tuple[Form, ...] = FOR
     return best
 
 
+def preferred(accept: bytes | None, offered: tuple[str, ...]) -> str:
+    """The media type that is wanted most; among equals, the first. Raises `HTTPProblem` 406."""
+    if accept is None or not accept.strip():
+        return offered[0]
+    ranges = [_range(item) for item in _text(accept).lower().split(",")]
+    best = max(offered, key=lambda media_type: _quality(media_type, ranges))
+    if _quality(best, ranges) <= 0:
+        raise HTTPProblem(406, f"the answer is {' or '.join(offered)}, which Accept does not allow")
+    return best
+
+
 def _quality(media_type: str, ranges: list[tuple[str, float]]) -> float:
     told = dict(reversed(ranges))
     kind = media_type.partition("/")[0]

@@ -17,8 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from schemas.evaluation.batch import EvaluationBatch
-from schemas.evaluation.comparison import EvaluationComparison
-from schemas.evaluation.results import EvaluationReport
+from schemas.evaluation.report import EvaluationComparison, EvaluationReport
 from schemas.evaluation.run import (
     BatchAdded,
     EvaluationAnswer,
@@ -264,9 +263,9 @@ async def get_comparison(
     f"{ONE}/events",
     operation_id="follow_evaluation",
     summary="A run's progress, live",
-    response_class=EventSourceResponse,
+    response_class=Response,
     response_model=None,
-    responses=NO_RUN,
+    responses={200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}, **NO_RUN},
 )
 async def follow(run_id: RunId, request: Request) -> Any:
     """Server-sent events: `progress` at most once a second while batches come, `sealed` (or `deleted`) at the end.

@@ -107,24 +107,23 @@ def owner_of(scope: Scope) -> str | None:
 
 def refusal(error: EvaluationRefused) -> Exception:
     """What a caller is told of a refusal."""
-    detail = str(error)
     if isinstance(error, NoSuchRun):
-        return HTTPProblem(404, detail or "there is no such evaluation")
+        return HTTPProblem(404, "there is no such evaluation")
     if isinstance(error, RunSealed):
-        return HTTPProblem(409, detail or "the evaluation is sealed: it takes no more batches")
+        return HTTPProblem(409, "the evaluation is sealed: it takes no more batches")
     if isinstance(error, BatchReused):
-        return InvalidRequest([Fault("/batch_id", detail or "the evaluation has a batch of this id with other contents")])
+        return InvalidRequest([Fault("/batch_id", "the evaluation has a batch of this id with other contents")])
     if isinstance(error, KeyReused):
-        return HTTPProblem(422, detail or "an evaluation was made with this Idempotency-Key from another request")
+        return HTTPProblem(422, "an evaluation was made with this Idempotency-Key from another request")
     if isinstance(error, RunFull):
-        return HTTPProblem(413, detail or "the evaluation would have more samples than one may have")
+        return HTTPProblem(413, "the evaluation would have more samples than one may have")
     if isinstance(error, StoreFull):
-        return HTTPProblem(507, detail or "the store of evaluations is full")
+        return HTTPProblem(507, "the store of evaluations is full")
     if isinstance(error, FaultyCursor):
-        return InvalidRequest([Fault("/query/cursor", detail or "is no cursor of such a listing")])
+        return InvalidRequest([Fault("/query/cursor", "is no cursor of such a listing")])
     if isinstance(error, StoreUnavailable):
         wait = {"retry-after": str(error.retry_after)}
-        return HTTPProblem(503, detail or "the database of evaluations cannot be reached now", wait)
+        return HTTPProblem(503, "the database of evaluations cannot be reached now", wait)
     raise error
 
 

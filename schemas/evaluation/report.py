@@ -1,0 +1,24 @@
+"""Reports, as JSON callers read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from schemas.evaluation.run import EvaluationAnswer
+
+
+class EvaluationReport(BaseModel):
+    """A run's report."""
+
+    evaluation: EvaluationAnswer = Field(description="The run.")
+    results: dict[str, Any] = Field(description="All that its batches tell.")
+
+
+class EvaluationComparison(BaseModel):
+    """Two runs over the same samples."""
+
+    first: EvaluationAnswer = Field(description="The run that is compared with.")
+    second: EvaluationAnswer = Field(description="The run that was asked for.")
+    comparison: dict[str, Any] = Field(description="The second's loss less the first's, over the samples of both.")
