@@ -26,7 +26,8 @@ from typing import Any
 from benchmarks.evaluation.data import reference
 from benchmarks.http.servers import ROOT
 
-SPEC = {"name": "exact", "loss": "cross_entropy", "metrics": ["accuracy", "calibration_error", "confusion_matrix"]}
+METRICS = ("accuracy", "f1", "calibration_error", "confusion_matrix")
+SPEC = {"name": "exact", "loss": "cross_entropy", "metrics": [{"name": name} for name in METRICS]}
 
 
 class Served:
