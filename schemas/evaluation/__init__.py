@@ -1,0 +1,1 @@
+"""What an evaluation run is asked to be, and what it is answered with."""
