@@ -33,7 +33,7 @@ Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 def packed(
     figures: tuple[int, int, int, int, float, float], sums: dict[str, Sums], cells: dict[str, Cells], hard: list[Hard]
 ) -> bytes:
-    """The bytes of a partial: batches, samples, elements and ignored ones, least and largest loss; and what it holds."""
+    """The bytes of a partial: its batches, samples, elements, ignored ones, least and largest loss; and the rest."""
     blobs: list[bytes] = []
     head: dict[str, Any] = {}
     if totals := [[name, *_pack_sums(sums[name], blobs)] for name in sorted(sums) if any(sums[name].values())]:
@@ -128,7 +128,7 @@ def _pack_hard(hard: list[Hard], blobs: list[bytes]) -> list[Any]:
     blobs.append(np.array([one.loss for one in hard], "<f8").tobytes())
     columns = (
         [places[one.batch_id] for one in hard],
-        [one.index for one in hard],
+        [one.place for one in hard],
         [one.label + 1 for one in hard],
         [one.group + 1 for one in hard],
     )

@@ -21,8 +21,8 @@ class Hard(NamedTuple):
     id: str
     """The sample's own id, `""` without one."""
     batch_id: str
-    index: int
-    """Its place in the batch."""
+    place: int
+    """Its index in the batch."""
     named: bool
     label: int
     """Its class, -1 without one."""
@@ -73,4 +73,5 @@ def _labels(scored: Scored, at: NDArray[np.intp]) -> list[int]:
     sizes = np.bincount(scored.element_samples, minlength=n)
     labels = np.full(n, -1, np.int64)
     labels[scored.element_samples] = scored.element_classes
-    return np.where(sizes[at] == 1, labels[at], -1).tolist()
+    found: list[int] = np.where(sizes[at] == 1, labels[at], -1).tolist()
+    return found

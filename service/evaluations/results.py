@@ -98,7 +98,7 @@ def _hard(tally: Tally, one: Hard) -> dict[str, Any]:
     return {
         "id": one.id if one.named else None,
         "batch_id": one.batch_id,
-        "index": one.index,
+        "index": one.place,
         "loss": one.loss,
         "class": None if one.label < 0 else one.label,
         "group": groups[one.group] if groups is not None and one.group >= 0 else None,

@@ -1,7 +1,7 @@
 """Quantiles and a histogram of losses, from counts in buckets of bounded relative width (DDSketch).
 
-Masson, Rim, Lee: DDSketch, PVLDB 12 (2019). The library's mapping that interpolates the logarithm cubically is taken: it
-adds and multiplies only, so that a loss falls into the same bucket on every machine. No bucket is ever collapsed, as
+Masson, Rim, Lee: DDSketch, PVLDB 12 (2019). The library's mapping that interpolates the logarithm cubically is taken:
+it adds and multiplies only, so that a loss falls into the same bucket on every machine. No bucket is ever collapsed, as
 which ones are would depend on the order; float64's range bounds their number.
 """
 
@@ -32,7 +32,7 @@ CELLS: Final = 2 * _ZERO + 1
 
 
 def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bucket of each loss, in the order of losses: the library's keys, those of negative losses mirrored. Finite."""
+    """The bucket of each finite loss, in the order of losses: the library's keys, those of negative losses mirrored."""
     sizes = np.abs(losses)
     fractions, exponents = np.frexp(np.clip(sizes, _LEAST, _MOST))
     s = 2 * fractions - 1
@@ -42,7 +42,7 @@ def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[dict[str, float]]:
-    """The losses below which parts of the samples lie; `counts` is (CELLS,), low and high the least and largest loss."""
+    """The losses below which parts of the samples lie; `counts` is (CELLS,), `low` and `high` bound all losses."""
     sketch = _rebuilt(counts)
     found = []
     for q in QUANTILES:
@@ -55,7 +55,7 @@ def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[dict[s
 def _rebuilt(counts: NDArray[np.int64]) -> Any:
     """The library's sketch of these counts."""
     used = np.flatnonzero(counts)
-    stores = []
+    stores: list[DenseStore] = []
     for side in (used[used > _ZERO] - _ZERO, _ZERO - used[used < _ZERO][::-1]):
         store = DenseStore()
         sign = 1 if not stores else -1
@@ -64,7 +64,7 @@ def _rebuilt(counts: NDArray[np.int64]) -> Any:
         for step in (*order[:1], *order[-1:][: len(order) - 1], *order[1:-1]):
             store.add(step + _FIRST - 1, float(counts[_ZERO + sign * step]))
         stores.append(store)
-    return BaseDDSketch(_MAPPING, *stores, float(counts[_ZERO]))
+    return BaseDDSketch(_MAPPING, stores[0], stores[1], float(counts[_ZERO]))
 
 
 def _border(cell: int) -> float:
