@@ -33,7 +33,7 @@ Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 def packed(
     figures: tuple[int, int, int, int, float, float], sums: dict[str, Sums], cells: dict[str, Cells], hard: list[Hard]
 ) -> bytes:
-    """The bytes of a partial: batches, samples, elements and ignored ones, least and largest loss; and what it holds."""
+    """The bytes of a partial: its batches, samples, elements, ignored ones, least and largest loss; and the rest."""
     blobs: list[bytes] = []
     head: dict[str, Any] = {}
     if totals := [[name, *_pack_sums(sums[name], blobs)] for name in sorted(sums) if any(sums[name].values())]:

@@ -78,7 +78,7 @@ def _by_slot(
     shares: NDArray[np.float64],
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Samples in the whole's slot, elements in those of their classes, samples in those of their groups; end to end."""
-    at = [np.zeros(len(there), np.intp)]
+    at: list[NDArray[np.int64]] = [np.zeros(len(there), np.int64)]
     all_values, all_shares = [values], [shares]
     if slots.classes and scored.element_classes is not None:
         within(scored.element_classes, 0, slots.classes, "class")
@@ -89,7 +89,7 @@ def _by_slot(
         within(scored.groups, -1, slots.groups, "group")
         groups = scored.groups[there]
         chosen = groups >= 0
-        at.append(groups[chosen] + slots.first_group)
+        at.append(groups[chosen].astype(np.int64) + slots.first_group)
         all_values.append(values[chosen])
         all_shares.append(shares[chosen])
     return np.concatenate(at), np.concatenate(all_values), np.concatenate(all_shares)

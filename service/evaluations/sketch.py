@@ -64,7 +64,7 @@ def _rebuilt(counts: NDArray[np.int64]) -> Any:
         for step in (*order[:1], *order[-1:][: len(order) - 1], *order[1:-1]):
             store.add(step + _FIRST - 1, float(counts[_ZERO + sign * step]))
         stores.append(store)
-    return BaseDDSketch(_MAPPING, *stores, float(counts[_ZERO]))
+    return BaseDDSketch(_MAPPING, stores[0], stores[1], float(counts[_ZERO]))
 
 
 def _border(cell: int) -> float:

@@ -14,8 +14,8 @@ from service.evaluations.exact import UNIT, Sums, quotient
 def error(counts: NDArray[np.int64], confidences: Sums, rows: int) -> dict[str, Any]:
     """The expected and the maximum calibration error (Guo et al., On Calibration of Modern Neural Networks, 2017).
 
-    `counts` is (2, B): rows by bin, and right ones; `confidences` the sum of confidence by bin. The expected error is the
-    sum over bins of |right - confidence| / rows: exact, rounded once.
+    `counts` is (2, B): rows by bin, and right ones; `confidences` the sum of confidence by bin. The expected error is
+    the sum over bins of |right - confidence| / rows: exact, rounded once.
     """
     bins = counts.shape[1]
     found: list[dict[str, Any]] = []

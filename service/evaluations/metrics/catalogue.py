@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.evaluation.spec import MetricSpec, RunSpec
 from schemas.evaluation.task import Task
-from service.evaluations.exact import Sums
+from service.evaluations.exact import UNIT, Sums, quotient
 from service.evaluations.metrics import averages, calibration, ranking, residuals
 from service.evaluations.metrics.counters import (
     Brier,
@@ -76,13 +76,27 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a metric's figure is worked out of."""
+
+    setting: Setting
+    counts: Counts
+    rows: int
+
+    def cells(self, counter: Counter) -> NDArray[np.int64]:
+        return self.counts.cells(counter.name)
+
+    def sums(self, name: str) -> Sums:
+        return self.counts.sums.get(name, {})
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One metric."""
 
     tasks: tuple[Task, ...]
     counter: Callable[[Setting], Counter]
-    compute: Callable[[Setting, Counts, int], Any]
-    """Of the setting, the counts and the number of rows."""
+    compute: Callable[[Seen], Any]
     takes: tuple[str, ...] = ()
     most_classes: int | None = None
 
@@ -91,7 +105,7 @@ class Metric:
 
     def figure(self, setting: Setting, counts: Counts, rows: int, undefined: bool) -> Any:
         """What the report has under the metric's name."""
-        found = self.compute(setting, counts, rows)
+        found = self.compute(Seen(setting, counts, rows))
         return _spoiled(found) if undefined else found
 
     def fault(self, spec: RunSpec, metric: MetricSpec, task: Task) -> str | None:
@@ -136,64 +150,62 @@ def _bins(setting: Setting) -> Counter:
     return ScoreBins(setting.ranked)
 
 
-def _outcomes_of(setting: Setting, counts: Counts) -> averages.Outcome:
-    cells = counts.cells(_outcomes(setting).name)
-    hits, predicted, support = cells[:-1].reshape(3, setting.classes)
+def _outcomes_of(seen: Seen) -> averages.Outcome:
+    setting = seen.setting
+    hits, predicted, support = seen.cells(_outcomes(setting))[:-1].reshape(3, setting.classes)
     return averages.Outcome(hits, predicted, support, setting.task)
 
 
-def _accuracy(setting: Setting, counts: Counts, rows: int) -> float:
-    return averages.part(int(counts.cells(_outcomes(setting).name)[-1]), rows)
+def _accuracy(seen: Seen) -> float:
+    return averages.part(int(seen.cells(_outcomes(seen.setting))[-1]), seen.rows)
 
 
-def _top(setting: Setting, counts: Counts, rows: int) -> dict[str, Any]:
-    return {"k": setting.k, "value": averages.part(int(counts.cells(Top(setting.k).name)[0]), rows)}
+def _top(seen: Seen) -> dict[str, Any]:
+    k = seen.setting.k
+    return {"k": k, "value": averages.part(int(seen.cells(Top(k))[0]), seen.rows)}
 
 
-def _balanced(setting: Setting, counts: Counts, rows: int) -> float:
-    return averages.balanced_accuracy(_outcomes_of(setting, counts))
+def _balanced(seen: Seen) -> float:
+    return averages.balanced_accuracy(_outcomes_of(seen))
 
 
-def _averaged(of: Callable[[averages.Outcome], averages.Parts]) -> Callable[[Setting, Counts, int], Any]:
-    def compute(setting: Setting, counts: Counts, rows: int) -> Any:
-        outcome = _outcomes_of(setting, counts)
+def _averaged(of: Callable[[averages.Outcome], averages.Parts]) -> Callable[[Seen], Any]:
+    def compute(seen: Seen) -> Any:
+        outcome = _outcomes_of(seen)
         return averages.averaged(outcome, of(outcome))
 
     return compute
 
 
-def _confusion_matrix(setting: Setting, counts: Counts, rows: int) -> dict[str, Any]:
-    cells = counts.cells(_confusion(setting).name).reshape(setting.classes, setting.classes)
-    return {"classes": list(setting.names), "counts": cells.tolist()}
+def _confusion_matrix(seen: Seen) -> dict[str, Any]:
+    names = seen.setting.names
+    cells = seen.cells(_confusion(seen.setting)).reshape(len(names), len(names))
+    return {"classes": list(names), "counts": cells.tolist()}
 
 
-def _ranked(of: ranking.Rank) -> Callable[[Setting, Counts, int], Any]:
-    def compute(setting: Setting, counts: Counts, rows: int) -> Any:
-        counter = ScoreBins(setting.ranked)
-        return ranking.averaged(counts.cells(counter.name).reshape(setting.ranked, 2, counter.bins), of)
-
-    return compute
-
-
-def _calibration(setting: Setting, counts: Counts, rows: int) -> dict[str, Any]:
-    name = Reliability(setting.bins).name
-    return calibration.error(counts.cells(name).reshape(2, setting.bins), counts.sums.get(name, {}), rows)
-
-
-def _brier(setting: Setting, counts: Counts, rows: int) -> float:
-    return residuals.mean_square(counts.sums.get(Brier().name, {}).get(0, 0), rows)
-
-
-def _errors(of: Callable[[dict[str, int], int], float]) -> Callable[[Setting, Counts, int], float]:
-    def compute(setting: Setting, counts: Counts, rows: int) -> float:
-        names = ("error", "error_squared", "target", "target_squared")
-        return of({name: counts.sums.get(name, {}).get(0, 0) for name in names}, rows)
+def _ranked(of: ranking.Rank) -> Callable[[Seen], Any]:
+    def compute(seen: Seen) -> Any:
+        counter = ScoreBins(seen.setting.ranked)
+        return ranking.averaged(seen.cells(counter).reshape(counter.classes, 2, counter.bins), of)
 
     return compute
 
 
-def _regression(of: Callable[[dict[str, int], int], float]) -> Metric:
-    return Metric(("regression",), lambda setting: Errors(), _errors(of))
+def _calibration(seen: Seen) -> dict[str, Any]:
+    counter = Reliability(seen.setting.bins)
+    return calibration.error(seen.cells(counter).reshape(2, counter.bins), seen.sums(counter.name), seen.rows)
+
+
+def _brier(seen: Seen) -> float:
+    return quotient(seen.sums(Brier().name).get(0, 0), seen.rows << UNIT)
+
+
+def _regression(of: Callable[[residuals.Totals, int], float]) -> Metric:
+    def compute(seen: Seen) -> float:
+        totals = [seen.sums(name).get(0, 0) for name in ("error", "error_squared", "target", "target_squared")]
+        return of(residuals.Totals(*totals), seen.rows)
+
+    return Metric(("regression",), lambda _: Errors(), compute)
 
 
 METRICS: Final[dict[str, Metric]] = {
@@ -207,7 +219,7 @@ METRICS: Final[dict[str, Metric]] = {
     "average_precision": Metric(_LABELS, _bins, _ranked(ranking.average_precision)),
     "calibration_error": Metric(_CLASSES, lambda setting: Reliability(setting.bins), _calibration, ("bins",)),
     "confusion_matrix": Metric(_CLASSES, _confusion, _confusion_matrix, ("threshold",), MAX_CONFUSION),
-    "brier_score": Metric(_CLASSES, lambda setting: Brier(), _brier),
+    "brier_score": Metric(_CLASSES, lambda _: Brier(), _brier),
     "mae": _regression(residuals.mean_absolute),
     "mse": _regression(residuals.mean_squared),
     "rmse": _regression(residuals.root_mean_squared),

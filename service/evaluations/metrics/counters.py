@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -57,9 +56,10 @@ class _Summing:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes(_Counting):
-    """By class or label: how often it was rightly predicted, how often predicted, how often it was there; and the rows
-    that are right as a whole. Three cells a class, then one.
-    """  # fmt: skip
+    """How often each class was rightly predicted, predicted, there; and how many rows are right as a whole.
+
+    Three cells a class or label, then one.
+    """
 
     classes: int
     threshold: float
@@ -76,7 +76,7 @@ class Outcomes(_Counting):
         c = self.classes
         if scores.task == "multilabel":
             found, there = scores.positive(self.threshold), scores.targets
-            right = np.count_nonzero((found == there).all(axis=1))
+            right = int(np.count_nonzero((found == there).all(axis=1)))
             parts = [part.nonzero()[1] for part in (found & there, found, there)]
         else:
             found, there = _labels(scores, self.threshold)
@@ -178,7 +178,8 @@ class ScoreBins(_Counting):
         # The upper bits of a positive float, read as an integer, rise as it does: `steps` to each octave.
         upper = (near + 0.0).view(np.int64) >> (52 - (steps.bit_length() - 1))
         bins = np.clip(upper - (1022 - OCTAVES) * steps, 0, half - 1)
-        return np.where(above, self.bins - 1 - bins, bins)
+        found: NDArray[np.int64] = np.where(above, self.bins - 1 - bins, bins)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Brier(_Summing):
-    """The sum of squared differences of probabilities and what was there (1 or 0), over rows and classes."""
+    """The sum over rows of the squared differences of probabilities and what was there (1 or 0)."""
 
     name: str = "brier"
 
@@ -232,10 +233,11 @@ class Brier(_Summing):
             difference = p.copy()
             at = np.arange(len(p)), scores.targets
             difference[at] -= 1
+            # A row's squares are added up in float64: the sum of one row does not depend on others.
+            rows = (difference * difference).sum(axis=1)
         else:
-            difference = p - scores.targets
-        flat = difference.ravel()
-        return {self.name: products(np.zeros(len(flat), np.intp), flat, flat)}
+            rows = (p - scores.targets) ** 2
+        return {self.name: sums(np.zeros(len(rows), np.intp), rows)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,3 @@ class Errors(_Summing):
             "target": sums(at, targets),
             "target_squared": products(at, targets, targets),
         }
-
-
-Counters = Callable[..., tuple[Counter, ...]]

@@ -41,7 +41,12 @@ def average_precision(negatives: NDArray[np.int64], positives: NDArray[np.int64]
     p, q = positives[::-1], negatives[::-1]
     through, passed = np.cumsum(p), np.cumsum(q)  # t + p and f + q
     used = p > 0
-    p, q, through, passed = (each[used].astype(np.float64) for each in (p, q, through, passed))
+    return _precision(*[each[used].astype(np.float64) for each in (p, q, through, passed)])
+
+
+def _precision(
+    p: NDArray[np.float64], q: NDArray[np.float64], through: NDArray[np.float64], passed: NDArray[np.float64]
+) -> tuple[float, float]:
     t = through - p
     values = p * through / (through + passed)
     best = p * through / (through + passed - q)

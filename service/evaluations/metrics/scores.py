@@ -37,7 +37,8 @@ class Scores:
         elif task == "multiclass" and len(targets) and not 0 <= targets.min() <= targets.max() < classes:
             raise Misfit(f"a target is outside [0, {classes})")
         self.classes = classes
-        self.raw, self.targets = raw, targets
+        self.raw: NDArray[np.float64] = raw
+        self.targets: NDArray[Any] = targets
         odd = np.isnan(self._spread if task == "regression" else self.probabilities)
         undefined = odd.any(axis=1) if odd.ndim == 2 else odd
         self.undefined = int(np.count_nonzero(undefined))
@@ -53,26 +54,31 @@ class Scores:
         """Errors, NaN where they or the target's square would not be finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             spread = self.raw - self.targets
-        return np.where(np.isfinite(spread) & np.isfinite(self.targets), spread, np.nan)
+        found: NDArray[np.float64] = np.where(np.isfinite(spread) & np.isfinite(self.targets), spread, np.nan)
+        return found
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """(m, C) or (m,): the softmax over classes, or the sigmoid; probabilities as they are."""
         if self.form == "probabilities":
             return self.raw
-        with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        found: NDArray[np.float64]
+        with np.errstate(invalid="ignore", over="ignore"):
             if self.form == "log_probabilities":
-                return np.exp(self.raw)
-            if self.task != "multiclass":
+                found = np.exp(self.raw)
+            elif self.task != "multiclass":
                 small = np.exp(-np.abs(self.raw))
-                return np.where(self.raw >= 0, 1 / (1 + small), small / (1 + small))
-            powers = np.exp(self.raw - self.raw.max(axis=1, keepdims=True))
-            return powers / powers.sum(axis=1, keepdims=True)
+                found = np.where(self.raw >= 0, 1.0, small) / (1 + small)
+            else:
+                found = np.exp(self.raw - self.raw.max(axis=1, keepdims=True))
+                found /= found.sum(axis=1, keepdims=True)
+        return found
 
     @cached_property
     def best(self) -> NDArray[np.int64]:
         """(m,) The class of the largest prediction, the first of equal ones."""
-        return self.raw.argmax(axis=1)
+        found: NDArray[np.int64] = self.raw.argmax(axis=1)
+        return found
 
     def positive(self, threshold: float) -> NDArray[Any]:
         """Whether probabilities are above the threshold."""
