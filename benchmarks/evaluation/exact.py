@@ -39,6 +39,7 @@ class Served:
             self.port = free.getsockname()[1]
         self._command = [gradwire, "serve", "--port", str(self.port)]
         self._environment = {**os.environ, "GRADWIRE_DATABASE_URL": database, "GRADWIRE_ACCESS_LOG": "false"}
+        self.log = log
         self._log = log.open("ab")
         self.process: subprocess.Popen[bytes]
         self.peak = 0
@@ -128,7 +129,7 @@ def shuffled(servers: list[Served], run: str, options: argparse.Namespace) -> li
     for process in processes:
         out, _ = process.communicate()
         if process.returncode:
-            raise SystemExit(f"a sender failed: {out}")
+            raise SystemExit(f"a sender failed: {out}\n{servers[0].log.read_text()[-4000:]}")
         found.append(json.loads(out.splitlines()[-1]))
     return found
 

@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from schemas.evaluation.spec import RunSpec
+from schemas.losses import LOSSES
+from schemas.request import LossRequest
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
-
-_LOSSES: Final[dict[Task, tuple[str, ...]]] = {
-    "multiclass": (
-        "nll_loss",
-        "cross_entropy",
-        "poly1_cross_entropy",
-        "linear_cross_entropy",
-        "multi_margin_loss",
-        "focal_loss",
-        "next_token_cross_entropy",
-    ),
-    "binary": (
-        "binary_cross_entropy",
-        "binary_cross_entropy_with_logits",
-        "sigmoid_focal_loss",
-        "soft_margin_loss",
-    ),
-    "multilabel": ("asymmetric_loss", "multilabel_soft_margin_loss"),
-    "regression": (
-        "l1_loss",
-        "mse_loss",
-        "quantile_loss",
-        "tweedie_deviance_loss",
-        "gamma_deviance_loss",
-        "smooth_l1_loss",
-        "huber_loss",
-        "poisson_nll_loss",
-        "log_cosh_loss",
-        "charbonnier_loss",
-        "cauchy_loss",
-        "wing_loss",
-        "gaussian_nll_loss",
-    ),
-}
-TASKS: Final[dict[str, Task]] = {name: task for task, names in _LOSSES.items() for name in names}
-"""The task of each loss that has one, by its canonical name."""
 
 
 def task_of(spec: RunSpec) -> Task | None:
     """The task of a run; `None`: its loss has none, and no metric fits.
 
-    A binary loss whose run names two classes or more is computed for so many labels at once: they are its columns.
+    A loss of each element by itself is computed for labels where the run names two classes or more: they are the
+    columns of its predictions.
     """
-    task = TASKS.get(spec.loss)
-    if task == "binary" and spec.classes is not None and len(spec.classes) > 1:
+    cls = LOSSES[spec.loss]
+    if cls.predicts is None:
+        return None
+    if cls.predicts == "values":
+        return "regression"
+    if cls.tensor_fields["target"].kind == "index":
+        return "multiclass"
+    if _of_labels(cls) or (spec.classes is not None and len(spec.classes) > 1):
         return "multilabel"
-    return task
+    return "binary"
+
+
+def _of_labels(cls: type[LossRequest]) -> bool:
+    """Whether it has one loss for all labels of a sample."""
+    return "C" in cls.tensor_fields["target"].dims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from pydantic import BaseModel
@@ -28,7 +29,7 @@ class Unreduced(Operation):
     def of(cls, request: LossRequest) -> Self:
         """The operation for a request; it counts as that does."""
         made = cls.model_construct(request=request)
-        made.__dict__["checked"] = request.checked
+        made.__dict__["checked"] = replace(request.checked, key=None)  # never stacked
         return made
 
     @property
