@@ -192,8 +192,12 @@ def main() -> int:
     name = (options.database or "sqlite").partition(":")[0]
     calls = sum(one["calls"] for one in sent)
     print(f"## Exact: {samples} samples on {name}, {options.servers} server(s), {options.kills} kills\n")
-    print(f"{calls:.0f} calls for {options.batches} batches, {sum(one['retries'] for one in sent):.0f} of them retried;")
-    print(f"{samples / seconds:.0f} samples/s with the kills, {samples / told['seconds']:.0f} in order from one sender.")
+    print(
+        f"{calls:.0f} calls for {options.batches} batches, {sum(one['retries'] for one in sent):.0f} of them retried;"
+    )
+    print(
+        f"{samples / seconds:.0f} samples/s with the kills, {samples / told['seconds']:.0f} in order from one sender."
+    )
     print(f"Resident memory at most {peak >> 20} MiB ({max(peaks[before:], default=0) >> 20} MiB in order).\n")
     for goal, met in goals.items():
         print(f"- {'met' if met else 'MISSED'}: {goal}")

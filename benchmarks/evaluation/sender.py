@@ -32,7 +32,12 @@ def body_of(wire: str, at: int, rows: int, classes: int) -> tuple[bytes, str, di
         return body, "application/vnd.safetensors", {}
     inputs = [
         {"name": "input", "datatype": "FP32", "shape": logits.shape, "parameters": {"binary_data_size": logits.nbytes}},
-        {"name": "target", "datatype": "INT64", "shape": target.shape, "parameters": {"binary_data_size": target.nbytes}},
+        {
+            "name": "target",
+            "datatype": "INT64",
+            "shape": target.shape,
+            "parameters": {"binary_data_size": target.nbytes},
+        },
     ]
     head = orjson.dumps({"inputs": inputs, "parameters": {"batch_id": name}})
     headers = {"Inference-Header-Content-Length": str(len(head))}

@@ -32,7 +32,9 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
     if cls is None:
         raise InvalidRequest([Fault("/loss", f"there is no loss {spec.loss[:80]!r}; GET /v1/losses lists them")])
     if cls.made_of_losses:
-        detail = f"a {cls.name} makes no run: the mean of a sum of losses is no quotient; make one for each of its terms"
+        detail = (
+            f"a {cls.name} makes no run: the mean of a sum of losses is no quotient; make one for each of its terms"
+        )
         raise InvalidRequest([Fault("/loss", detail)])
     spec = spec.model_copy(update={"loss": cls.name})
     faults = [

@@ -165,7 +165,9 @@ class _Comparison:
             "worsened": [each for each in reversed(listed) if each["difference"] > 0][:CHANGED],
         }  # fmt: skip
 
-    def _slots(self, sums: Differences, names: list[str] | None, kind: str, level: float) -> list[dict[str, Any]] | None:
+    def _slots(
+        self, sums: Differences, names: list[str] | None, kind: str, level: float
+    ) -> list[dict[str, Any]] | None:
         """The figures of each class or group that has pairs."""
         if names is None or not sums.counts:
             return None

@@ -66,5 +66,7 @@ def difference(held: Differences, slot: int, *, mean: bool, level: float) -> dic
         "second_loss": quotient(scale * v2, w2),
         "difference": by,
         "standard_error": error,
-        "interval": None if width is None else {"level": level, "low": by - width, "high": by + width, "method": "normal"},
+        "interval": None
+        if width is None
+        else {"level": level, "low": by - width, "high": by + width, "method": "normal"},
     }

@@ -70,7 +70,9 @@ def figures(found: Scored, spec: RunSpec) -> dict[str, Any]:
 
 
 def _quotient(total: float, divisor: float) -> float:
-    return total / divisor if divisor else math.nan if not total or math.isnan(total) else math.copysign(math.inf, total)
+    return (
+        total / divisor if divisor else math.nan if not total or math.isnan(total) else math.copysign(math.inf, total)
+    )
 
 
 def _elements(

@@ -21,8 +21,12 @@ def comparison_page(report: Mapping[str, Any]) -> Page:
         figures_section(held),
         lines_section(held, "classes"),
         lines_section(held, "groups"),
-        changed_section(held, "improved", "Improved most", "Samples whose loss fell most from the first run to the second."),
-        changed_section(held, "worsened", "Worsened most", "Samples whose loss rose most: what the second run has lost."),
+        changed_section(
+            held, "improved", "Improved most", "Samples whose loss fell most from the first run to the second."
+        ),
+        changed_section(
+            held, "worsened", "Worsened most", "Samples whose loss rose most: what the second run has lost."
+        ),
         samples_section(held),
     ]
     return Page(
@@ -45,7 +49,9 @@ def headline(held: Mapping[str, Any]) -> Headline:
     by, best = finite(held["difference"]), held.get("bootstrap") or held.get("interval") or {}
     low, high = finite(best.get("low")), finite(best.get("high"))
     if by is None:
-        return Headline("difference of losses", figure(held["difference"]), "", "The losses' difference is no finite number.")
+        return Headline(
+            "difference of losses", figure(held["difference"]), "", "The losses' difference is no finite number."
+        )
     written = _signed(by, low, high)
     if low is None or high is None:
         return Headline("difference of losses", written, "", f"Over {count(held['pairs'])} pairs there is no interval.")
@@ -84,7 +90,9 @@ def warnings(held: Mapping[str, Any]) -> list[str]:
     if samples["not_finite"]:
         made.append(f"{count(samples['not_finite'])} pairs have a loss that is no finite number; they are left out.")
     if samples["other_class"]:
-        made.append(f"{count(samples['other_class'])} pairs are of another class in the second run: targets have changed.")
+        made.append(
+            f"{count(samples['other_class'])} pairs are of another class in the second run: targets have changed."
+        )
     if samples["other_share"]:
         made.append(f"{count(samples['other_share'])} pairs weigh differently in the second run.")
     return made
@@ -95,7 +103,11 @@ def figures_section(held: Mapping[str, Any]) -> Section:
     rows = [
         ["first run's loss", figure(held["first_loss"], 6), "Over the samples that both runs have."],
         ["second run's loss", figure(held["second_loss"], 6), "Over the same samples."],
-        ["difference", change(held["difference"]), "The second loss less the first. Below zero the second run is better."],
+        [
+            "difference",
+            change(held["difference"]),
+            "The second loss less the first. Below zero the second run is better.",
+        ],
     ]
     if finite(held.get("standard_error")) is not None:
         meaning = "How far the difference would typically be off if the samples were drawn anew."
@@ -103,13 +115,17 @@ def figures_section(held: Mapping[str, Any]) -> Section:
     normal, bootstrap = held.get("interval"), held.get("bootstrap")
     if normal:
         ends = interval(normal["low"], normal["high"], signed=True)
-        meaning = "Where the difference over all possible samples lies at this level of confidence, from the standard error."
+        meaning = (
+            "Where the difference over all possible samples lies at this level of confidence, from the standard error."
+        )
         rows.append([f"{percent(normal['level'])} interval, normal", ends, meaning])
     if bootstrap:
         ends = interval(bootstrap["low"], bootstrap["high"], signed=True)
         meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
         rows.append([f"{percent(bootstrap['level'])} interval, bootstrap", ends, meaning])
-        meaning = "The share of resampled data sets on which the second run's loss is the lower. Near 50 % tells nothing."
+        meaning = (
+            "The share of resampled data sets on which the second run's loss is the lower. Near 50 % tells nothing."
+        )
         rows.append(["second is lower in", percent(bootstrap["second_lower"]), meaning])
     second = held["second"]
     rows += [

@@ -73,9 +73,11 @@ def headline(results: Mapping[str, Any]) -> Headline:
         return Headline("loss", figure(loss), "", "The loss is no finite number: at least one sample's is none.")
     ends = interval(low, high)
     sentence = f"The {results['reduction']} loss of {count(results['samples'])} samples is {within(loss, low, high)}"
-    sentence += f"; with {level} confidence, that of all such samples is between {ends.replace(' to ', ' and ')}." if (
-        ends != "–"
-    ) else "."
+    sentence += (
+        f"; with {level} confidence, that of all such samples is between {ends.replace(' to ', ' and ')}."
+        if (ends != "–")
+        else "."
+    )
     return Headline("loss", within(loss, low, high), f"{level} interval: {ends}" if ends != "–" else "", sentence)
 
 
@@ -119,7 +121,9 @@ def figures_section(results: Mapping[str, Any]) -> Section:
     if finite(results.get("standard_error")) is not None:
         rows.append(["standard error", figure(results["standard_error"]), meanings.STANDARD_ERROR])
     if normal:
-        rows.append([f"{percent(normal['level'])} interval, normal", interval(normal["low"], normal["high"]), meanings.NORMAL])
+        rows.append(
+            [f"{percent(normal['level'])} interval, normal", interval(normal["low"], normal["high"]), meanings.NORMAL]
+        )
     if bootstrap:
         meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
         ends = interval(bootstrap["low"], bootstrap["high"])
@@ -143,7 +147,9 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
     middle = next((value for q, value in quantiles if q == 0.5), None)
     mean = finite(results.get("loss")) if results["reduction"] == "mean" else None
     lines = [(name, value) for name, value in (("mean", mean), ("median", middle)) if value is not None]
-    about = "How many samples have which loss. A long tail to the right is a few samples that the model gets very wrong."
+    about = (
+        "How many samples have which loss. A long tail to the right is a few samples that the model gets very wrong."
+    )
     title = "Losses of samples"
 
     def draw() -> str:
@@ -158,7 +164,9 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
     columns = [Column("quantile", "text"), Column("loss"), Column("meaning", "text")]
     accuracy = held.get("relative_accuracy")
     note = f"Quantiles are within {100 * accuracy:g} % of their value." if accuracy else ""
-    plots = [Plot("histogram", title, "samples by their loss", draw)] if all(finite(e) is not None for e in edges) else []
+    plots = (
+        [Plot("histogram", title, "samples by their loss", draw)] if all(finite(e) is not None for e in edges) else []
+    )
     table = Table("Quantiles", columns, rows, note=note)
     return Section("distribution", "Losses of samples", about, plots, [table], in_brief=False)
 
@@ -185,9 +193,7 @@ def course_section(results: Mapping[str, Any]) -> Section | None:
         drawn = [(samples, loss if loss is not None else float("nan")) for samples, loss in pieces]
         return course(drawn, overall, title=title, about=about)
 
-    return Section(
-        "course", title, f"{about} {note}", [Plot("course", title, "loss by samples", draw)], in_brief=False
-    )
+    return Section("course", title, f"{about} {note}", [Plot("course", title, "loss by samples", draw)], in_brief=False)
 
 
 def classes_section(results: Mapping[str, Any], metrics: Mapping[str, Any]) -> Section | None:
@@ -222,7 +228,9 @@ def groups_section(results: Mapping[str, Any]) -> Section | None:
     rows = []
     for each in worst_first(held)[:WORST]:
         low, high = ends(each, results)
-        rows.append([str(each["name"]), count(each.get("samples")), within(each["loss"], low, high), interval(low, high)])
+        rows.append(
+            [str(each["name"]), count(each.get("samples")), within(each["loss"], low, high), interval(low, high)]
+        )
     columns = [Column("group", "given"), Column("samples"), Column("loss"), Column(f"{level(results)} interval")]
     return _lines_section("groups", "groups", held, rows, columns, results)
 

@@ -24,7 +24,10 @@ def markdown(page: Page) -> str:
     for section in page.sections:
         if section.in_brief and section.name != "figures":
             parts += _section(section)
-    facts = [f"{fact.name if not fact.name.startswith('tag ') else given(fact.name)}: {given(fact.value)}" for fact in page.facts]
+    facts = [
+        f"{fact.name if not fact.name.startswith('tag ') else given(fact.name)}: {given(fact.value)}"
+        for fact in page.facts
+    ]
     parts += ["<sub>", "", " · ".join(facts), "", "</sub>"]
     return "\n".join(parts) + "\n"
 

@@ -61,7 +61,13 @@ def calibration_section(metrics: Mapping[str, Any]) -> Section | None:
     if not isinstance(held, Mapping):
         return None
     bins = [
-        (float(each["low"]), float(each["high"]), int(each["count"]), float(each["confidence"]), float(each["accuracy"]))
+        (
+            float(each["low"]),
+            float(each["high"]),
+            int(each["count"]),
+            float(each["confidence"]),
+            float(each["accuracy"]),
+        )
         for each in held.get("bins") or ()
         if each["count"] and finite(each["confidence"]) is not None and finite(each["accuracy"]) is not None
     ]
@@ -109,7 +115,8 @@ def confusion_section(metrics: Mapping[str, Any]) -> Section | None:
     )
     columns = [Column("true", "given"), Column("predicted", "given"), Column("count"), Column("of the class")]
     rows = [
-        [names[true], names[taken], count(-cell), percent(-cell / totals[true])] for cell, true, taken in wrong[:CONFUSED]
+        [names[true], names[taken], count(-cell), percent(-cell / totals[true])]
+        for cell, true, taken in wrong[:CONFUSED]
     ]
     errors = -sum(cell for cell, _, _ in wrong)
     covered = -sum(cell for cell, _, _ in wrong[:CONFUSED])

@@ -26,9 +26,7 @@ MEDIA: Final[Mapping[Format, str]] = {
     "csv": "text/csv",
     "markdown": "text/markdown",
 }
-FORMATS: Final = {
-    media: {"schema": {"type": "string"}} for name, media in MEDIA.items() if name != "json"
-}
+FORMATS: Final = {media: {"schema": {"type": "string"}} for name, media in MEDIA.items() if name != "json"}
 """What OpenAPI tells of the forms beside JSON."""
 PAGE: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 """The content security policy of a report's page, which has its style in itself and runs no script."""
@@ -56,9 +54,7 @@ async def report(evaluations: Evaluations, run_id: str, owner: str | None, wante
     return await _written({"evaluation": told(run), "results": results}, wanted, f"evaluation-{run_id}")
 
 
-async def comparison(
-    evaluations: Evaluations, run_id: str, other: str, owner: str | None, wanted: Format
-) -> Response:
+async def comparison(evaluations: Evaluations, run_id: str, other: str, owner: str | None, wanted: Format) -> Response:
     """How a run differs from another one over the samples of both. Raises `HTTPProblem` 409 where it cannot be told."""
     from service.evaluations.comparison import NotComparable, compare  # noqa: PLC0415 - as above
 

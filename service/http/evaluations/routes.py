@@ -129,7 +129,9 @@ async def list_evaluations(  # noqa: PLR0917 - the filters
     state: Annotated[Literal["open", "sealed"] | None, Query(description="Only such.")] = None,
     loss: Annotated[str | None, Query(description="Only those of this loss.")] = None,
     name: Annotated[str | None, Query(description="Only those whose name has this in it.")] = None,
-    tag: Annotated[list[str] | None, Query(description="Only those with this tag, as `key:value`; may be repeated.")] = None,
+    tag: Annotated[
+        list[str] | None, Query(description="Only those with this tag, as `key:value`; may be repeated.")
+    ] = None,
     created_after: Annotated[AwareDatetime | None, Query(description="Only those made later.")] = None,
     created_before: Annotated[AwareDatetime | None, Query(description="Only those made earlier.")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
@@ -174,7 +176,12 @@ async def get_evaluation(run_id: RunId, request: Request) -> Any:
 
 
 @router.delete(
-    ONE, operation_id="delete_evaluation", summary="Delete a run", status_code=204, response_model=None, responses=NO_RUN
+    ONE,
+    operation_id="delete_evaluation",
+    summary="Delete a run",
+    status_code=204,
+    response_model=None,
+    responses=NO_RUN,
 )
 async def delete_evaluation(run_id: RunId, request: Request) -> Response:
     """The run and all of its batches are gone; nothing brings them back."""
@@ -265,7 +272,10 @@ async def get_comparison(
     summary="A run's progress, live",
     response_class=Response,
     response_model=None,
-    responses={200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}, **NO_RUN},
+    responses={
+        200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        **NO_RUN,
+    },
 )
 async def follow(run_id: RunId, request: Request) -> Any:
     """Server-sent events: `progress` at most once a second while batches come, `sealed` (or `deleted`) at the end.
@@ -326,8 +336,12 @@ def writing_routes(computing: Computing, runs: Runs, batches: Serve) -> list[API
             description=ADD,
             tags=[TAG],
             response_description="The batch is durably part of the run.",
-            responses={**PROBLEMS, **NO_RUN, 409: {"description": "The run is sealed.", **PROBLEM},
-                       507: {"description": "The store is full.", **PROBLEM}},
+            responses={
+                **PROBLEMS,
+                **NO_RUN,
+                409: {"description": "The run is sealed.", **PROBLEM},
+                507: {"description": "The store is full.", **PROBLEM},
+            },
         ),
     ]
     serving: list[Serve] = [partial(create, computing, runs), partial(change, computing, runs), batches]

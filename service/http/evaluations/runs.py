@@ -60,7 +60,9 @@ class Runs:
             return await self.open_now()
         except StoreUnusable as error:
             log.error("evaluations cannot be served: %s", error)  # noqa: TRY400 - the reason says all
-            raise HTTPProblem(503, "evaluations cannot be served now: the log tells why", {"retry-after": "30"}) from None
+            raise HTTPProblem(
+                503, "evaluations cannot be served now: the log tells why", {"retry-after": "30"}
+            ) from None
         except StoreUnavailable as error:
             raise refusal(error) from None
 

@@ -95,7 +95,9 @@ class Texts:
 
 def printable(text: str) -> str:
     """The text, with a sign in place of what cannot be shown, Braille patterns among it in plots."""
-    return "".join(letter if letter.isprintable() and not "\u2800" <= letter <= "\u28ff" else "\ufffd" for letter in text)
+    return "".join(
+        letter if letter.isprintable() and not "\u2800" <= letter <= "\u28ff" else "\ufffd" for letter in text
+    )
 
 
 def drawn(

@@ -50,7 +50,9 @@ def histogram(
                 fontsize=9.5,
                 color=(INK, SECOND)[place % 2],
             )
-        axes.set_xlabel("a sample's loss" + (f" (hatched: {written(edges[-2])} to {written(edges[-1])})" if tail else ""))
+        axes.set_xlabel(
+            "a sample's loss" + (f" (hatched: {written(edges[-2])} to {written(edges[-1])})" if tail else "")
+        )
         axes.set_ylabel("samples")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, 3)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

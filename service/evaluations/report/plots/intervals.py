@@ -11,6 +11,7 @@ from service.evaluations.report.numbers import figure as written
 from service.evaluations.report.plots.canvas import ACCENT, MUTED, SECOND, Texts, drawn, ruled
 from service.evaluations.report.plots.limits import LINES, Line
 
+
 def intervals(
     lines: Sequence[Line], *, name: str, title: str, about: str, unit: str, across: tuple[str, float] | None
 ) -> str:
