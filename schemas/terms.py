@@ -27,6 +27,7 @@ OWN: Final = frozenset(("loss", "factor", "name"))
 REFUSED: Final = {
     "gradients": "the composite says which gradients are wanted",
     "cotangent": "the composite has the cotangent; a term has a factor",
+    "cotangents": "the composite has the cotangents; a term has a factor",
     "dtype": "all terms have the composite's dtype",
     "encoding": "the composite says how its answer is written",
     "size_average": "use reduction",
@@ -73,11 +74,16 @@ class Part(NamedTuple):
                 found[name] = reason
         return found
 
-    def start(self, wanted: tuple[str, ...], cotangent: float) -> None:
-        """Ask for the gradients in these of the composite's tensors, starting from this number."""
+    def start(self, factor: float, composite: Checked) -> None:
+        """Ask for the gradients that the composite has, from its cotangents times a factor."""
         checked = self.request.checked
-        checked.gradients = tuple([one for one, name in self.names.items() if name in wanted])
-        checked.cotangent = cast_floating(np.array(cotangent), FLOATING[checked.dtype])
+        dtype = FLOATING[checked.dtype]
+        checked.gradients = tuple([one for one, name in self.names.items() if name in composite.gradients])
+        upstream = 1.0 if composite.cotangent is None else float(composite.cotangent)
+        checked.cotangent = cast_floating(np.array(factor * upstream), dtype)
+        if composite.cotangents is not None:
+            many = [factor * float(one) for one in composite.cotangents]
+            checked.cotangents = cast_floating(np.array(many, np.float64), dtype)
 
     def elements(self, workspace: int) -> int:
         """Its elements; of a formula that needs more room for each than the composite reckons with, more."""

@@ -287,6 +287,9 @@ class Composite(LossRequest):
         many: Tensor | None = self.cotangents
         if many is not None and not faults:
             check_cotangents(self, many, checked, faults)
+        if not faults:
+            for term, part in zip(self.terms, self.parts, strict=True):
+                part.start(term.factor, checked)
         return checked
 
     def least_work(self, checked: Checked) -> int:
@@ -302,7 +305,7 @@ class Composite(LossRequest):
             checked.tensors[name] = tensor.array
 
     def _distribute(self, checked: Checked, faults: list[Fault]) -> None:
-        """Choose the gradients of the sum, and give each term its share of them and its cotangent."""
+        """Choose the gradients of the sum; what the terms warn of and need is the composite's."""
         barred = {name: reason for part in reversed(self.parts) for name, reason in part.without_gradient().items()}
         if self.gradients is None:
             wanted = {name for part in self.parts for name in part.predicted()}
@@ -314,11 +317,9 @@ class Composite(LossRequest):
                 faults.append(Fault(pointer("gradients", at), barred[name]))
         used = {name for part in self.parts for name in part.names.values()}
         checked.warnings.extend(f"tensors.{name} is in no term" for name in self.tensors if name not in used)
-        upstream = 1.0 if checked.cotangent is None else float(checked.cotangent)
         for at, term in enumerate(self.terms):
             if abs(term.factor) > LARGEST[checked.dtype]:
                 faults.append(Fault(pointer("terms", at, "factor"), f"beyond the range of {checked.dtype}"))
         for term, part in zip(self.terms, self.parts, strict=True):
-            part.start(checked.gradients, term.factor * upstream)
             checked.warnings.extend(f"{term.told()}: {warning}" for warning in part.request.checked.warnings)
             checked.layout.elements += part.elements(self.workspace)

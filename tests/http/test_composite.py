@@ -135,6 +135,7 @@ def test_values_that_are_not_finite_are_told(client: InProcess) -> None:
         ({**ENTROPY, "gradients": ["input"]}, "/gradients", "the composite says which"),
         ({**ENTROPY, "dtype": "float64"}, "/dtype", "all terms have the composite's"),
         ({**ENTROPY, "cotangent": 1.0}, "/cotangent", "a term has a factor"),
+        ({**ENTROPY, "cotangents": [1.0, 2.0]}, "/cotangents", "a term has a factor"),
         ({**ENTROPY, "factor": "1"}, "/factor", "valid number"),
         ({**ENTROPY, "factor": None}, "/factor", "valid number"),
         ({"loss": "expression", "expression": "mean(z)"}, "/expression", "there is no name z"),
