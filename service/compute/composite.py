@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.dtype import FLOATING
-from schemas.losses.composition import Composite
+from schemas.losses.composite import Composite
 from schemas.result import LossResult, TermResult
 from service.compute import batch as batches
 from service.compute.batch import typed
