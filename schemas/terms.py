@@ -148,7 +148,7 @@ def _part(
     try:
         request: LossRequest = cls.model_validate({"loss": loss, **members}, context=reading)
     except InvalidRequest as error:
-        faults.extend(_moved(fault, at, names) for fault in error.faults)
+        faults.extend(_moved(fault, at, cls, names) for fault in error.faults)
         return None
     return Part(request, names)
 
@@ -217,10 +217,10 @@ def _no_tensor(name: Any, tensors: dict[str, Tensor], suggestions: Suggestions) 
     return f"there is no tensor {name[:64]!r}{suggestions.like(name[:64], tensors)}; there are {known}"
 
 
-def _moved(fault: Fault, at: int, names: dict[str, str]) -> Fault:
+def _moved(fault: Fault, at: int, cls: type[LossRequest], names: dict[str, str]) -> Fault:
     """A fault of a term, told in the composite: of a tensor's element, at the name that stands for the tensor."""
     for own, name in names.items():
-        where = pointer(*own.split("."))
+        where = pointer(*cls.path_of(own).split("."))
         if fault.pointer.startswith(f"{where}/"):
             element = fault.pointer[len(where) + 1 :].replace("/", ", ")
             return fault._replace(

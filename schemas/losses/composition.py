@@ -24,6 +24,11 @@ class Composition(LossRequest):
         return found
 
     @classmethod
+    def path_of(cls, name: str) -> str:
+        """In the object of tensors, whatever member else has that name."""
+        return f"{MEMBER}.{name}"
+
+    @classmethod
     def fields_of(cls, given: dict[str, Tensor]) -> dict[str, TensorField]:
         """Each may have any shape; what it holds is the formula's, or the terms', to say."""
         return dict.fromkeys(given, FIELD)

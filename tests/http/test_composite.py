@@ -153,6 +153,25 @@ def test_what_is_wrong_with_a_term_is_told_within_it(client: InProcess, term: An
     assert told in found[f"/terms/1{where}"].replace("dictionary", "dict")
 
 
+def test_tensors_may_be_named_as_members_are(client: InProcess) -> None:
+    tensors = {"cotangent": LOGITS, "dtype": TENSORS["other"], "constants": [1.0], "y": [2.0]}
+    term = {"loss": "mse_loss", "input": "cotangent", "target": "dtype"}
+    plain = composite(client, DISTANCE, gradients=["logits", "other"], cotangent=2.0)
+    found = composite(client, term, tensors=tensors, gradients=["cotangent", "dtype"], cotangent=2.0)
+    assert [*found["gradients"].values()] == [*plain["gradients"].values()]
+    own = {"loss": "expression", "expression": "sum(constants * y)", "constants": {"y": 1.0}}
+    given = {"constants": "constants", "y": "y"}
+    told = faults(client, term, {**own, "tensors": given}, tensors=tensors)
+    assert told == {"/terms/1/constants/y": "y is a tensor already"}
+
+
+@pytest.mark.parametrize(("member", "value"), [("cotangent", "one"), ("dtype", "float31"), ("encoding", 3)])
+def test_a_tensor_that_is_named_as_a_broken_member_is_no_fault(client: InProcess, member: str, value: Any) -> None:
+    own = {"expression": f"sum({member} * y)", "tensors": {member: [1.0], "y": [2.0]}, "gradients": [member]}
+    assert set(client.faults("expression", **own, **{member: value})) == {f"/{member}"}
+    assert LOSSES["expression"].path_of(member) == f"tensors.{member}"
+
+
 def test_all_faults_are_told_at_once(client: InProcess) -> None:
     found = faults(client, {**ENTROPY, "input": "a"}, {**DISTANCE, "weight": "b"}, gradients=["c"])
     assert set(found) == {"/terms/0/input", "/terms/1/weight", "/gradients/0"}
