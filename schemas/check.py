@@ -89,7 +89,7 @@ def check_tensors(
     """
     given = request.arrays()
     if broken:
-        given = {name: tensor for name, tensor in given.items() if name.split(".")[0] not in broken}
+        given = {name: tensor for name, tensor in given.items() if request.member_of(name) not in broken}
     layout = request.layout(tuple([(name, tensor.array.shape) for name, tensor in given.items()]))
     faults.extend(layout.faults)
     elements = layout.elements + (0 if beside is None else beside.array.size)
@@ -187,7 +187,7 @@ def gradients_of(request: LossRequest, checked: Checked, broken: set[str], fault
             reason = f"{request.name} has no tensor {name!r}; its tensors are {', '.join(known)}"
         elif name in request.gradients[:at]:
             reason = f"{name} is named twice"
-        elif name.split(".")[0] in broken:
+        elif request.member_of(name) in broken:
             continue
         elif name not in request.arrays():
             reason = f"{name} is not in the request"

@@ -97,6 +97,11 @@ class Layout:
         self.fault(name, f"shape {show(shape)} does not fit {wanted}")
 
 
+def is_hollow(shape: Shape) -> bool:
+    """Whether a tensor of this shape has no elements, but too many empty rows."""
+    return not numel(shape) and extent(shape) > MAX_EMPTY
+
+
 @lru_cache(maxsize=4096)
 def layout_of(cls: type[TensorRequest], shapes: Shapes, unreduced: str) -> Layout:
     """The layout of these shapes, with the dims of the unreduced loss: read-only once made, since requests share it."""
@@ -116,7 +121,7 @@ def layout_of(cls: type[TensorRequest], shapes: Shapes, unreduced: str) -> Layou
     layout.elements += sum(numel(layout.unreduced if name in layout.spread else shape) for name, shape in shapes)
     cls.arrange(layout)
     layout.classes = layout.size("C")
-    layout.hollow = next((name for name, shape in shapes if not numel(shape) and extent(shape) > MAX_EMPTY), None)
+    layout.hollow = next((name for name, shape in shapes if is_hollow(shape)), None)
     if cls.stacking == "rows":
         _arrange_rows(cls, layout)
     elif cls.stacking == "elements":

@@ -30,8 +30,8 @@ def nested(value: Any, where: str, info: ValidationInfo) -> LossRequest:
     if cls is None:
         asked = name[:80]
         suggestions = (info.context and info.context.suggestions) or Suggestions()
-        meant = suggestions.like(asked, (*LOSSES, *ALIASES)) or ""
-        raise InvalidRequest([Fault(pointer(where, "loss"), f"there is no loss {asked!r}{meant}".rstrip(";"))])
+        meant = suggestions.like(asked, (*LOSSES, *ALIASES))
+        raise InvalidRequest([Fault(pointer(where, "loss"), f"there is no loss {asked!r}{meant}")])
     if cls.made_of_losses:
         raise InvalidRequest(
             [Fault(pointer(where, "loss"), f"a {cls.name} is not taken here: ask for each of its terms")]

@@ -71,7 +71,7 @@ class Operation(TensorRequest):
 
     def _named(self, broken: set[str], faults: list[Fault]) -> bool:
         """Whether maps are as small as they must be, and their names fit for use."""
-        given = [name for name in self.arrays() if name.split(".")[0] not in broken]
+        given = [name for name in self.arrays() if self.member_of(name) not in broken]
         if len(given) > self.max_tensors:
             faults.append(Fault("", f"{len(given)} tensors; at most {self.max_tensors} are taken"))
             return False

@@ -151,8 +151,13 @@ class TensorRequest(BaseModel):
 
     @classmethod
     def path_of(cls, name: str) -> str:
-        """Where a tensor lies: one that the caller named, in the object of tensors that such a request has."""
-        return name if name.split(".", maxsplit=1)[0] in cls.model_fields else f"{next(iter(cls.maps))}.{name}"
+        """Where a tensor lies: `tail.0.output` in a list, `parameters.x` in an object of tensors."""
+        return name
+
+    @classmethod
+    def member_of(cls, name: str) -> str:
+        """The member that a tensor lies in."""
+        return cls.path_of(name).partition(".")[0]
 
     # What is derived from a subclass's fields, once.
 

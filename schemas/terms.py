@@ -27,6 +27,7 @@ OWN: Final = frozenset(("loss", "factor", "name"))
 REFUSED: Final = {
     "gradients": "the composite says which gradients are wanted",
     "cotangent": "the composite has the cotangent; a term has a factor",
+    "cotangents": "the composite has the cotangents; a term has a factor",
     "dtype": "all terms have the composite's dtype",
     "encoding": "the composite says how its answer is written",
     "size_average": "use reduction",
@@ -73,11 +74,16 @@ class Part(NamedTuple):
                 found[name] = reason
         return found
 
-    def start(self, wanted: tuple[str, ...], cotangent: float) -> None:
-        """Ask for the gradients in these of the composite's tensors, starting from this number."""
+    def start(self, factor: float, composite: Checked) -> None:
+        """Ask for the gradients that the composite has, from its cotangents times a factor."""
         checked = self.request.checked
-        checked.gradients = tuple([one for one, name in self.names.items() if name in wanted])
-        checked.cotangent = cast_floating(np.array(cotangent), FLOATING[checked.dtype])
+        dtype = FLOATING[checked.dtype]
+        checked.gradients = tuple([one for one, name in self.names.items() if name in composite.gradients])
+        upstream = 1.0 if composite.cotangent is None else float(composite.cotangent)
+        checked.cotangent = cast_floating(np.array(factor * upstream), dtype)
+        if composite.cotangents is not None:
+            many = [factor * float(one) for one in composite.cotangents]
+            checked.cotangents = cast_floating(np.array(many, np.float64), dtype)
 
     def elements(self, workspace: int) -> int:
         """Its elements; of a formula that needs more room for each than the composite reckons with, more."""
@@ -142,7 +148,7 @@ def _part(
     try:
         request: LossRequest = cls.model_validate({"loss": loss, **members}, context=reading)
     except InvalidRequest as error:
-        faults.extend(_moved(fault, at, names) for fault in error.faults)
+        faults.extend(_moved(fault, at, cls, names) for fault in error.faults)
         return None
     return Part(request, names)
 
@@ -211,10 +217,10 @@ def _no_tensor(name: Any, tensors: dict[str, Tensor], suggestions: Suggestions) 
     return f"there is no tensor {name[:64]!r}{suggestions.like(name[:64], tensors)}; there are {known}"
 
 
-def _moved(fault: Fault, at: int, names: dict[str, str]) -> Fault:
+def _moved(fault: Fault, at: int, cls: type[LossRequest], names: dict[str, str]) -> Fault:
     """A fault of a term, told in the composite: of a tensor's element, at the name that stands for the tensor."""
     for own, name in names.items():
-        where = pointer(*own.split("."))
+        where = pointer(*cls.path_of(own).split("."))
         if fault.pointer.startswith(f"{where}/"):
             element = fault.pointer[len(where) + 1 :].replace("/", ", ")
             return fault._replace(

@@ -7,14 +7,12 @@ function of the language, or a fault.
 from __future__ import annotations
 
 import ast
-import math
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from schemas.expression import lexicon
-from schemas.expression.fault import ExpressionFault
+from schemas.expression import arguments, lexicon
+from schemas.expression.fault import ExpressionFault, column_of, listed, unknown
 from schemas.expression.functions import FUNCTIONS, NUMBERS, SAME, Function, Parameter
 from schemas.expression.program import ARITHMETIC, Dims, Kind, Node, Program, numbers_of
 
@@ -22,8 +20,6 @@ MAX_NODES: Final = 256
 """Steps of an expression, equal ones counted once."""
 MAX_DEPTH: Final = 100
 """Levels of an expression's tree."""
-MAX_LISTED: Final = 20
-"""Known names that a fault tells."""
 OPERATORS: Final[dict[type, str]] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 COMPARISONS: Final[dict[type, str]] = {
     ast.Lt: "lt",
@@ -69,10 +65,10 @@ class _Reader:
 
     def program(self, tree: ast.expr) -> Program:
         """The whole of it."""
-        root = self.value(self.node(tree, 0), _column(tree))
+        root = self.value(self.node(tree, 0), column_of(tree))
         used = frozenset([str(node.value) for node in self.nodes if node.op == "tensor"])
         if not used:
-            raise ExpressionFault(1, f"there is no tensor in it; the tensors are {_listed(self.tensors)}")
+            raise ExpressionFault(1, f"there is no tensor in it; the tensors are {listed(self.tensors)}")
         if root != len(self.nodes) - 1:  # the last is no part of it only where the same step was made before
             self.nodes.append(self.nodes[root]._replace(op="same", args=(root,)))
         nodes = tuple(self.nodes)
@@ -84,7 +80,7 @@ class _Reader:
     def node(self, tree: ast.expr, depth: int) -> int:
         """The position of what this part of the tree stands for."""
         if depth > MAX_DEPTH:
-            raise ExpressionFault(_column(tree), f"nested deeper than {MAX_DEPTH} levels")
+            raise ExpressionFault(column_of(tree), f"nested deeper than {MAX_DEPTH} levels")
         kind = type(tree)
         if kind is ast.Constant:
             return self.literal(tree)  # type: ignore[arg-type] # mypy does not follow `type(tree)`
@@ -104,11 +100,11 @@ class _Reader:
 
     def literal(self, tree: ast.Constant) -> int:
         """A number."""
-        return self.add("number", (), "number", _column(tree), value=_number(tree))
+        return self.add("number", (), "number", column_of(tree), value=arguments.number(tree))
 
     def name(self, tree: ast.Name) -> int:
         """A tensor, a constant, or a number that has a name."""
-        name, column = tree.id, _column(tree)
+        name, column = tree.id, column_of(tree)
         if name in self.tensors:
             return self.add("tensor", (), "value", column, value=name)
         if name in self.constants:
@@ -117,7 +113,7 @@ class _Reader:
             return self.add("number", (), "number", column, value=NUMBERS[name])
         if name in FUNCTIONS:
             raise ExpressionFault(column, f"{name} is a function: {FUNCTIONS[name].signature()}")
-        raise _unknown(column, "name", name, (*sorted(self.tensors), *sorted(self.constants)), ("pi", "inf"))
+        raise unknown(column, "name", name, (*sorted(self.tensors), *sorted(self.constants)), ("pi", "inf"))
 
     def binary(self, tree: ast.BinOp, depth: int) -> int:
         """X + y, x - y, x * y, x / y or x ** y; a long chain of them is no deep tree."""
@@ -130,14 +126,14 @@ class _Reader:
         for step in reversed(chain):
             op = OPERATORS.get(type(step.op))
             if op is None:
-                raise ExpressionFault(_column(step), "an operator is one of + - * / **")
-            found = self.arithmetic(op, (found, self.node(step.right, depth + 1)), _column(step))
+                raise ExpressionFault(column_of(step), "an operator is one of + - * / **")
+            found = self.arithmetic(op, (found, self.node(step.right, depth + 1)), column_of(step))
         return found
 
     def unary(self, tree: ast.UnaryOp, depth: int) -> int:
         """-x, +x or not x."""
         inner = self.node(tree.operand, depth + 1)
-        column = _column(tree)
+        column = column_of(tree)
         if type(tree.op) is ast.Not:
             return self.add("not", (self.truth(inner, column),), "truth", column)
         if type(tree.op) is ast.UAdd:
@@ -151,7 +147,7 @@ class _Reader:
         left = self.node(tree.left, depth + 1)
         found: int | None = None
         for operator, part in zip(tree.ops, tree.comparators, strict=True):
-            op, column = COMPARISONS.get(type(operator)), _column(tree)
+            op, column = COMPARISONS.get(type(operator)), column_of(tree)
             if op is None:
                 raise ExpressionFault(column, "a comparison is one of < <= > >= == !=")
             right = self.node(part, depth + 1)
@@ -164,7 +160,7 @@ class _Reader:
 
     def junction(self, tree: ast.BoolOp, depth: int) -> int:
         """Truths joined by `and` or `or`."""
-        op, column = "and" if type(tree.op) is ast.And else "or", _column(tree)
+        op, column = "and" if type(tree.op) is ast.And else "or", column_of(tree)
         first, *rest = [self.truth(self.node(part, depth + 1), column) for part in tree.values]
         for one in rest:
             first = self.add(op, (first, one), "truth", column)
@@ -172,12 +168,12 @@ class _Reader:
 
     def call(self, tree: ast.Call, depth: int) -> int:
         """A function of the list."""
-        column = _column(tree)
+        column = column_of(tree)
         if type(tree.func) is not ast.Name:
             raise ExpressionFault(column, "a function is called by its name")
         name = tree.func.id
         function = self.function(name, column)
-        given = _bound(function, tree)
+        given = arguments.bound(function, tree)
         args: list[int | None] = []
         dim: Dims = None
         keepdim = False
@@ -189,11 +185,11 @@ class _Reader:
             elif part is None:
                 continue
             elif parameter.takes == "flag":
-                keepdim = _flag(part)
+                keepdim = arguments.flag(part)
             elif parameter.takes == "order":
-                order = _order(part)
+                order = arguments.order(part)
             else:
-                dim = _dims(part, several=parameter.takes == "dims")
+                dim = arguments.dims(part, several=parameter.takes == "dims")
         if name == "clamp" and args[1] is None and args[2] is None:
             raise ExpressionFault(column, "clamp needs min or max")
         op = SAME.get(name, name)
@@ -208,12 +204,12 @@ class _Reader:
             return FUNCTIONS[name]
         if name in self.tensors or name in self.constants:
             raise ExpressionFault(column, f"{name} is no function; a product is written {name} * (...)")
-        raise _unknown(column, "function", name, tuple(sorted(FUNCTIONS)), ())
+        raise unknown(column, "function", name, tuple(sorted(FUNCTIONS)), ())
 
     def argument(self, parameter: Parameter, tree: ast.expr, depth: int) -> int:
         """A value or truths, as the parameter takes them."""
         found = self.node(tree, depth + 1)
-        return (self.truth if parameter.takes == "truth" else self.value)(found, _column(tree))
+        return (self.truth if parameter.takes == "truth" else self.value)(found, column_of(tree))
 
     # Steps.
 
@@ -287,96 +283,5 @@ class _Reader:
         return at
 
 
-def _column(tree: ast.AST) -> int:
-    """Where a part of the tree begins in the text, which has a bracket less."""
-    return max(getattr(tree, "col_offset", 1), 1)
-
-
 def _refused(tree: ast.expr) -> ExpressionFault:
-    return ExpressionFault(_column(tree), REFUSED.get(type(tree), "this is no part of a formula"))
-
-
-def _unknown(column: int, what: str, name: str, known: Sequence[str], besides: Iterable[str]) -> ExpressionFault:
-    near = get_close_matches(name[:64], known, 1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    shown = name if len(name) <= 40 else f"{name[:37]}..."
-    return ExpressionFault(column, f"there is no {what} {shown}{meant}; there are {_listed((*known, *besides))}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    found = sorted(names)
-    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    return ", ".join(found[:MAX_LISTED]) + more
-
-
-def _number(tree: ast.expr) -> float:
-    if type(tree) is not ast.Constant or type(tree.value) not in (int, float):
-        raise ExpressionFault(_column(tree), "a number is needed here")
-    try:
-        found = float(tree.value)  # type: ignore[arg-type] # it is one of the two
-    except OverflowError:
-        found = math.inf
-    if math.isinf(found):
-        raise ExpressionFault(_column(tree), "the number is beyond the range of float64")
-    return found
-
-
-def _bound(function: Function, tree: ast.Call) -> dict[str, ast.expr]:
-    """The arguments by parameter."""
-    parameters = function.parameters
-    if len(tree.args) > len(parameters):
-        column = _column(tree.args[len(parameters)])
-        raise ExpressionFault(column, f"too many arguments: {function.signature()}")
-    given = {parameter.name: part for parameter, part in zip(parameters, tree.args, strict=False)}
-    names = [parameter.name for parameter in parameters]
-    for keyword in tree.keywords:
-        if keyword.arg is None or keyword.arg not in names:
-            raise ExpressionFault(_column(keyword), f"no such argument: {function.signature()}")
-        if keyword.arg in given:
-            raise ExpressionFault(_column(keyword), f"{keyword.arg} is given twice: {function.signature()}")
-        given[keyword.arg] = keyword.value
-    for parameter in parameters:
-        if parameter.required and parameter.name not in given:
-            raise ExpressionFault(_column(tree), f"{parameter.name} is missing: {function.signature()}")
-    if function.name in SAME and len(tree.args) > 1:  # max(x, 0) is Python's for something else than dim 0
-        told = f"of two values, write {function.name}imum(x, y); of a dim, {function.name}(x, dim=0)"
-        raise ExpressionFault(_column(tree.args[1]), told)
-    return given
-
-
-def _whole(tree: ast.expr) -> int | None:
-    """A whole number as it is written, with or without a minus."""
-    sign = 1
-    if type(tree) is ast.UnaryOp and type(tree.op) is ast.USub:
-        sign, tree = -1, tree.operand
-    if type(tree) is ast.Constant and type(tree.value) is int and tree.value <= 64:
-        return sign * tree.value
-    return None
-
-
-def _dims(tree: ast.expr, *, several: bool) -> Dims:
-    one = _whole(tree)
-    if one is not None:
-        return one
-    if several and type(tree) is ast.Tuple and tree.elts:
-        found = [_whole(part) for part in tree.elts]
-        if None not in found and len(found) <= 64:
-            return tuple([at for at in found if at is not None])
-    several_too = ", or several in parentheses" if several else ""
-    raise ExpressionFault(_column(tree), f"dim is a whole number as it is written{several_too}: -1 is the last")
-
-
-def _flag(tree: ast.expr) -> bool:
-    if type(tree) is ast.Constant and type(tree.value) is bool:
-        return tree.value
-    raise ExpressionFault(_column(tree), "keepdim is True or False")
-
-
-def _order(tree: ast.expr) -> float:
-    if type(tree) is ast.Name and tree.id == "inf":
-        return NUMBERS["inf"]
-    if type(tree) is ast.Constant and type(tree.value) in (int, float):
-        found = _number(tree)
-        if 0 < found <= 64:
-            return found
-    raise ExpressionFault(_column(tree), "p is a number above 0 and at most 64 as it is written, or inf")
+    return ExpressionFault(column_of(tree), REFUSED.get(type(tree), "this is no part of a formula"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -60,9 +61,9 @@ class Listwise(LossRequest):
         """What relevances are."""
         return "they are finite numbers"
 
+    @abstractmethod
     def contributing(self, checked: Checked, target: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Which lists say anything."""
-        raise NotImplementedError
 
 
 class ListNet(Listwise):

@@ -25,10 +25,15 @@ ENDS = (
 CONSTANTS = "Gradients are answered in log_probs alone, unless others are named."
 
 
-def _high(request: PPOClip | SequencePolicy) -> float:
-    own = request.__dict__
-    found: float = own["epsilon"] if own["epsilon_high"] is None else own["epsilon_high"]
-    return found
+class Clipping:
+    """What losses have that clip a ratio to [1 - epsilon, 1 + high]."""
+
+    @property
+    def high(self) -> float:
+        """How far above 1 a ratio may go: `epsilon_high`, or else `epsilon`."""
+        own = self.__dict__
+        found: float = own["epsilon"] if own["epsilon_high"] is None else own["epsilon_high"]
+        return found
 
 
 class TokenPolicy(LossRequest):
@@ -75,7 +80,7 @@ class ImportanceSampling(TokenPolicy):
     loss: Literal["importance_sampling_loss"] = "importance_sampling_loss"
 
 
-class PPOClip(TokenPolicy):
+class PPOClip(Clipping, TokenPolicy):
     """Proximal policy optimisation: the ratio of policy and sampler gains nothing beyond its clip range."""
 
     about = About(
@@ -104,11 +109,6 @@ class PPOClip(TokenPolicy):
     loss: Literal["ppo_clip_loss", "PPOLoss"] = "ppo_clip_loss"
     epsilon: float = Field(0.2, ge=0, le=1, description="How far below 1 a ratio may go before it is clipped.")
     epsilon_high: float = Field(ABSENT, ge=0, description="How far above 1 it may go. Left out: epsilon.")
-
-    @property
-    def high(self) -> float:
-        """How far above 1 a ratio may go."""
-        return _high(self)
 
 
 class CISPO(TokenPolicy):
@@ -148,7 +148,7 @@ class CISPO(TokenPolicy):
             faults.append(Fault("/ratio_low", f"{self.ratio_low} is above ratio_high, which is {self.ratio_high}"))
 
 
-class SequencePolicy(LossRequest):
+class SequencePolicy(Clipping, LossRequest):
     """What losses have that know of sequences: a ratio clipped, and the divergence from a reference."""
 
     workspace: ClassVar[int] = 10
@@ -166,11 +166,6 @@ class SequencePolicy(LossRequest):
     epsilon: float = Field(0.2, ge=0, le=1, description="How far below 1 a ratio may go before it is clipped.")
     epsilon_high: float = Field(ABSENT, ge=0, description="How far above 1 it may go. Left out: epsilon.")
     beta: float = Field(0.04, ge=0, description="The weight of the divergence from the reference, where there is one.")
-
-    @property
-    def high(self) -> float:
-        """How far above 1 a ratio may go."""
-        return _high(self)
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """A weight that is given has something to weigh."""

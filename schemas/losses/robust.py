@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -122,9 +123,9 @@ class Deviance(WeightedRegression):
 
     log_input: bool = Field(False, description="Whether input is the logarithm of the predicted mean.")
 
+    @abstractmethod
     def variance_power(self) -> float:
         """The power p of the mean that the variance is proportional to."""
-        raise NotImplementedError
 
     def check(self, checked: Checked, faults: list[Fault]) -> None:
         """Means are positive unless p is 0; observations not negative from p = 1 on, positive from p = 2 on."""

@@ -17,6 +17,7 @@ from schemas.request import ABSENT, About, Int64, LossRequest
 from schemas.tensor import Tensor
 from schemas.values import position
 
+VALUES = "the number of values of the unreduced loss: classes, images, both, or one; less what absent skips"
 COUNTS = (
     "I, FP and FN are the sums of p t, p (1 - t) and (1 - p) t, with p the probability and t the target of each pixel "
     "and class. per says what they are summed over: the whole batch for each class (class), each image (image), each "
@@ -136,7 +137,7 @@ class Dice(Overlap):
     about = About(
         family="segmentation",
         formula=r"\ell = 1 - \frac{2 I + s}{\max(2 I + FP + FN + s,\, \epsilon)}",
-        mean="the number of values of the unreduced loss: classes, images, both, or one; less what absent skips",
+        mean=VALUES,
         example=EXAMPLE,
         notes=(
             COUNTS,
@@ -155,7 +156,7 @@ class Jaccard(Overlap):
     about = About(
         family="segmentation",
         formula=r"\ell = 1 - \frac{I + s}{\max(I + FP + FN + s,\, \epsilon)}",
-        mean="the number of values of the unreduced loss: classes, images, both, or one; less what absent skips",
+        mean=VALUES,
         example=EXAMPLE,
         notes=(COUNTS, MODES, ABSENTEES),
         source="Rahman and Wang, ISVC 2016; segmentation_models_pytorch's JaccardLoss",
@@ -169,7 +170,7 @@ class Tversky(Overlap):
     about = About(
         family="segmentation",
         formula=r"\ell = 1 - \frac{I + s}{\max(I + \alpha FP + \beta FN + s,\, \epsilon)}",
-        mean="the number of values of the unreduced loss: classes, images, both, or one; less what absent skips",
+        mean=VALUES,
         example=EXAMPLE,
         notes=(COUNTS, MODES, ABSENTEES),
         source="Salehi et al., arXiv:1706.05721; segmentation_models_pytorch's TverskyLoss",
@@ -185,7 +186,7 @@ class FocalTversky(Overlap):
     about = About(
         family="segmentation",
         formula=r"\ell = \Bigl(1 - \frac{I + s}{\max(I + \alpha FP + \beta FN + s,\, \epsilon)}\Bigr)^{\gamma}",
-        mean="the number of values of the unreduced loss: classes, images, both, or one; less what absent skips",
+        mean=VALUES,
         example=EXAMPLE,
         notes=(
             COUNTS,

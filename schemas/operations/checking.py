@@ -7,15 +7,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from schemas.check import Checked, not_differentiable
+from schemas.check import Checked
 from schemas.dims import Shape, numel, show
-from schemas.layout import Layout
-from schemas.nested_request import NestedRequest
-from schemas.operation import Operation, OperationAnswer
-from schemas.operations.second_order import same_type
+from schemas.loss_operation import LossOperation
+from schemas.operation import OperationAnswer
 from schemas.problem import TOO_LARGE, Fault, pointer
-from schemas.request import ABSENT, LossRequest
-from schemas.tensor import MAX_TENSORS, Reading, Tensor
+from schemas.request import ABSENT
+from schemas.tensor import MAX_TENSORS, Tensor
 
 TIMES = 4
 """Times the elements of a loss alone that checking it needs: answers are compared side by side."""
@@ -90,7 +88,7 @@ class CheckAnswer(OperationAnswer):
     finite_differences: DifferencesAnswer = Field(ABSENT, description="Where it was asked for.")
 
 
-class Check(Operation):
+class Check(LossOperation):
     """Another implementation's loss and gradients against the right ones, with hints at what is wrong."""
 
     name: ClassVar[str] = "check"
@@ -111,10 +109,9 @@ class Check(Operation):
     }
     answer: ClassVar[type[BaseModel]] = CheckAnswer
     maps: ClassVar[frozenset[str]] = frozenset(("gradients",))
-    nested: ClassVar[frozenset[str]] = frozenset(("request",))
+    one_cotangent: ClassVar[str] = "one gradient a tensor is checked"
     in_turns: ClassVar[bool] = True
 
-    request: NestedRequest = Field(description="The loss.")
     loss: Tensor = Field(ABSENT, description="Your loss: 0-d, or for `none` the unreduced tensor.")
     gradients: dict[str, Tensor] = Field(
         ABSENT, max_length=MAX_TENSORS, description="Your gradients by tensor name, each of its tensor's shape."
@@ -131,17 +128,9 @@ class Check(Operation):
         description="Their step; left out, the cube root of float64's epsilon times a coordinate's magnitude.",
     )
 
-    def examine(self, reading: Reading, broken: set[str], faults: list[Fault]) -> Checked:
+    def check(self, checked: Checked, faults: list[Fault]) -> None:
         """What is given has the shapes of what it is compared with."""
-        if broken:
-            return Checked({}, Layout({}))
         inner = self.request.checked
-        tensors = {f"request.{name}": array for name, array in inner.tensors.items()}
-        layout = Layout({name: array.shape for name, array in tensors.items()})
-        checked = Checked(tensors, layout, inner.dtype, max_elements=reading.max_elements, warnings=inner.warnings)
-        same_type(self, self.request, faults)
-        if inner.cotangents is not None:
-            faults.append(Fault("/request/cotangents", "one gradient a tensor is checked: give one cotangent"))
         own_loss: Tensor | None = self.__dict__["loss"]
         if own_loss is None and not self.gradients and not self.finite_differences:
             faults.append(Fault("", "there is nothing to check: give loss or gradients, or ask for finite_differences"))
@@ -151,19 +140,18 @@ class Check(Operation):
             wanted = inner.layout.unreduced if inner.reduction == "none" else ()
             _expect("loss", own_loss, wanted, faults)
         for name, gradient in (self.gradients or {}).items():
-            reason = _no_gradient(self.request, name)
+            reason = self.without_gradient(name)
             if reason:
                 faults.append(Fault(pointer("gradients", name), reason))
             else:
                 _expect(f"gradients.{name}", gradient, inner.tensors[name].shape, faults)
         theirs = [one for one in (own_loss, *(self.gradients or {}).values()) if one is not None]
         elements = TIMES * inner.layout.elements + sum([tensor.array.size for tensor in theirs])
-        if elements > reading.max_elements:
-            detail = f"the check needs {elements} elements; the limit is {reading.max_elements}"
+        if elements > checked.max_elements:
+            detail = f"the check needs {elements} elements; the limit is {checked.max_elements}"
             faults.append(Fault("", detail, TOO_LARGE))
         # All is computed in float64 beside the request's type, by a formula with a work space of its own.
-        layout.elements = elements + self.request.workspace * inner.layout.elements + LEAST_WORK
-        return checked
+        checked.layout.elements = elements + self.request.workspace * inner.layout.elements + LEAST_WORK
 
     def numbers(self) -> int:
         """The loss, and all gradients."""
@@ -188,11 +176,3 @@ def _expect(name: str, given: Tensor, wanted: Shape, faults: list[Fault]) -> Non
         faults.append(Fault(where, "numbers are needed here"))
     else:
         given.array = given.array.astype(np.float64)
-
-
-def _no_gradient(request: LossRequest, name: str) -> str | None:
-    """Why there is no gradient in a tensor of that name, if there is none."""
-    given = request.arrays()
-    if name not in given:
-        return f"{request.name} has no such tensor here; there are {', '.join(given)}"
-    return not_differentiable(request, name, request.fields_of(given)[name], request.checked.layout)

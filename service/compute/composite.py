@@ -2,65 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.dtype import FLOATING
-from schemas.losses.composition import Composite
+from schemas.losses.composite import Composite
 from schemas.result import LossResult, TermResult
 from service.compute import batch as batches
 from service.compute.batch import typed
+from service.compute.cotangents import Arrays, Forward, in_front
 from service.compute.transfer import Device
 
 
 def compute_composite(request: Composite, device: Device) -> LossResult:
     """The weighted sum and its gradients, for one cotangent or many. Raises whatever torch raises."""
-    many = request.checked.cotangents
-    if many is None:
-        return _compute(request, device)
-    wanted, dtype = request.checked.gradients, FLOATING[request.checked.dtype]
-    for part in request.parts:
-        part.start((), 1.0)
-    result = _compute(request, device)
-    shapes = {name: request.checked.tensors[name].shape for name in wanted}
-    products = {name: np.zeros((len(many), *shape), dtype) for name, shape in shapes.items()}
-    for at, cotangent in enumerate(many):
-        for term, part in zip(request.terms, request.parts, strict=True):
-            part.start(wanted, term.factor * float(cotangent))
-        for name, gradient in _compute(request, device).gradients.items():
-            products[name][at] = gradient
-    result.gradients = dict(products)
-    return result
+    checked = request.checked
+    if checked.cotangents is None:
+        results = [batches.compute([part.request], device)[0] for part in request.parts]
+        gradients = _sums(request, [result.gradients for result in results])
+    else:
+        # All graphs are kept at once, so that no more than the sums is there for each cotangent.
+        forwards = [Forward(part.request, device) for part in request.parts]
+        results = [forward.result() for forward in forwards]
+        gradients = in_front(checked, lambda at: _sums(request, [forward.gradients(at) for forward in forwards]))
+    total = 0.0
+    terms: list[TermResult] = []
+    for term, result in zip(request.terms, results, strict=True):
+        total += term.factor * float(result.loss)
+        terms.append(TermResult(term.told(), _shortest(result.loss), term.factor, result.divisor))
+    loss = typed(np.array(total), FLOATING[checked.dtype])[()]
+    return LossResult(
+        loss, gradients, checked.reduction, 1.0, checked.count, 0, checked.dtype, checked.warnings, terms=terms
+    )
 
 
-def _compute(request: Composite, device: Device) -> LossResult:
-    """The weighted sum, and its gradients from where the terms start."""
+def _sums(request: Composite, gradients: Iterable[Arrays]) -> Arrays:
+    """The gradients of the sum, by those of its terms."""
     checked = request.checked
     dtype = FLOATING[checked.dtype]
     # Half types are added up in float32, and rounded once.
     wide = np.dtype(np.float64 if checked.dtype == "float64" else np.float32)
-    total = 0.0
-    terms: list[TermResult] = []
     sums: dict[str, NDArray[Any]] = {}
     with np.errstate(over="ignore", invalid="ignore"):
-        for term, part in zip(request.terms, request.parts, strict=True):
-            [result] = batches.compute([part.request], device)
-            total += term.factor * float(result.loss)
-            terms.append(TermResult(term.told(), _shortest(result.loss), term.factor, result.divisor))
-            for own, gradient in result.gradients.items():
+        for part, found in zip(request.parts, gradients, strict=True):
+            for own, gradient in found.items():
                 name = part.names[own]
                 added = gradient.astype(wide, copy=False)
                 sums[name] = sums[name] + added if name in sums else added
-    gradients = {
+    return {
         name: typed(sums[name], dtype) if name in sums else np.zeros(checked.tensors[name].shape, dtype)
         for name in checked.gradients
     }
-    loss = typed(np.array(total), dtype)[()]
-    return LossResult(
-        loss, gradients, checked.reduction, 1.0, checked.count, 0, checked.dtype, checked.warnings, terms=terms
-    )
 
 
 def _shortest(loss: Any) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast, overload
 
 from schemas.bundle import Bundle, BundleResult
-from schemas.losses.composition import Composite
+from schemas.losses.composite import Composite
 from schemas.operation import Operation, OperationResult
 from schemas.request import LossRequest
 from schemas.result import LossResult

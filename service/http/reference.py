@@ -29,7 +29,7 @@ class Limits(BaseModel):
     batch_losses: int = Field(description="Losses of a batch call; together they may need as many elements as one may.")
     depth: int = Field(description="Levels of nesting in JSON.")
     dims: int = Field(description="Dims of a tensor.")
-    tensors: int = Field(description="Tensors of a request.")
+    tensors: int = Field(description="Tensors of a request for a loss; POST /v1/optimizer/step takes 4,096.")
     errors: int = Field(description="Faults that one problem lists.")
     containers: int = Field(description="Lists and objects of a large JSON body.")
     inflight_bytes: int = Field(description="Bytes of bodies, tensors and answers in flight in one process.")

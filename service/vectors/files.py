@@ -80,10 +80,9 @@ def _members(case: Case) -> dict[str, Any]:
 def _taken(members: dict[str, Any], case: Case) -> dict[str, NDArray[Any]]:
     """The tensors of a request, which are no members any more; floating ones in the request's type."""
     request = case.answered.request
-    given = request.arrays()
+    own = {request.path_of(name): tensor.array for name, tensor in request.arrays().items()}
     if request.cotangent is not None:
-        given["cotangent"] = request.cotangent
-    own = {type(request).path_of(name): tensor.array for name, tensor in given.items()}
+        own["cotangent"] = request.cotangent.array
     for name in own:
         *path, last = name.split(".")
         holder: Any = members

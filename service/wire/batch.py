@@ -31,6 +31,9 @@ Faults = dict[int, list[Fault]]
 MAX_CALL_MEMBERS: Final = 1 << 16
 """Members of all requests of a call together; each unknown one would be a fault to tell."""
 
+MAX_CALL_TEXT: Final = 1 << 17
+"""Characters of the expressions of a call together: each takes up to 20 microseconds to read."""
+
 BYTES_A_LIST: Final = 256
 """Bytes of body for each list in it from which on lists are taken to be long enough for the reader of large bodies."""
 
@@ -168,13 +171,35 @@ def _call(
     bundled: set[int] = set()
     bundled.update(*[part.positions for part in call.bundles])
     if len(bundled) < len(items):
+        text = 0
         for at in [at for at in range(len(items)) if at not in bundled]:
             try:
+                text = _with_text(items[at], text)
                 call.requests[at] = _checked(items[at], reading, faults.get(at, []), depth)
             except InvalidRequest as error:
                 call.invalid[at] = error
     _hold_to_budget(call, limits)
     return call
+
+
+def _with_text(item: Any, before: int) -> int:
+    """The characters of a call's expressions, with those of this request. Raises `InvalidRequest` if they are too many.
+
+    Nothing is read for it, nor is anything remembered: what is refused does not depend on other calls.
+    """
+    if type(item) is not dict or ("expression" not in item and "terms" not in item):
+        return before
+    terms = item.get("terms")
+    holders = [item, *(terms if type(terms) is list else ())]
+    texts = [holder.get("expression") for holder in holders if type(holder) is dict]
+    own = sum([len(text) for text in texts if type(text) is str])
+    if before + own > MAX_CALL_TEXT:
+        detail = (
+            f"the request has expressions of {own} characters, and those before it in this call of {before}; the limit "
+            f"for all together is {MAX_CALL_TEXT}: send it in another call"
+        )
+        raise InvalidRequest([Fault("", detail, TOO_LARGE)])
+    return before + own
 
 
 def _checked(

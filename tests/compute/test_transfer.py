@@ -14,7 +14,7 @@ from torch import Tensor
 
 from schemas.dtype import BFLOAT16, DTYPES
 from schemas.losses import LOSSES
-from schemas.losses.composition import Composite
+from schemas.losses.composite import Composite
 from service.compute import compute, open_device
 from service.compute.transfer import ALIGNMENT, HostDevice, PackedDevice, as_array, as_tensor
 from tests.contract.answers import assert_same, parse

@@ -14,7 +14,7 @@ from schemas.dtype import FLOATING
 from schemas.footprint import footprint
 from schemas.losses import LOSSES
 from schemas.result import LossResult
-from service.compute import compute, open_device
+from service.compute import batch, compute, open_device
 from service.compute.transfer import Device
 from tests.contract.answers import Request, bits, parse
 from tests.losses.cases import case
@@ -56,6 +56,31 @@ def test_each_of_many_is_to_the_bit_what_it_is_alone(
             for field in ("loss", "reduction", "divisor", "count", "ignored", "dtype", "warnings", "extras")
         }, gradients={name: gradient[at] for name, gradient in many.gradients.items()})  # fmt: skip
         assert bits(own) == bits(answer({**plain, "cotangent": np.asarray(cotangents[at])}, device))
+
+
+@pytest.mark.parametrize("times", [0, 1, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_there_is_one_forward_pass_however_many_there_are(
+    name: str, times: int, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a composite, one for each of its terms."""
+    request: Request = {"loss": name, **LOSSES[name].about.example, "reduction": "sum"}
+    passes = {"forward": 0, "backward": 0}
+
+    def counted(step: str) -> None:
+        real = getattr(batch, step)
+
+        def count(*args: Any, **named: Any) -> Any:
+            passes["forward" if step == "evaluate" else "backward"] += 1
+            return real(*args, **named)
+
+        monkeypatch.setattr(batch, step, count)
+
+    counted("evaluate")
+    counted("backward")
+    found = answer({**request, "cotangents": np.arange(times, dtype=np.float32)}, device)
+    parts = len(request["terms"]) if name == "composite" else 1
+    assert passes == {"forward": parts, "backward": times * parts if found.gradients else 0}
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])

@@ -11,7 +11,7 @@ import pytest
 from schemas.expression import FUNCTIONS, lexicon
 from schemas.expression.read import MAX_DEPTH, MAX_NODES
 from schemas.losses import ANY_LOSS
-from schemas.losses.composition import MAX_CONSTANTS
+from schemas.losses.expression import MAX_CONSTANTS
 from schemas.tensor import MAX_TENSORS
 from schemas.terms import MAX_TERMS
 from service.compute import compute, open_device

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 from schemas.expression.functions import COMPARISONS, FUNCTIONS
-from schemas.losses.composition import Expression
+from schemas.losses.expression import Expression
 from schemas.problem import InvalidRequest
 from schemas.tensor import Reading
 from service.compute import compute, open_device

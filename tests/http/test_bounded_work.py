@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from schemas.losses import LOSSES
+from schemas.operations import OPERATIONS
 from service.compute.stack import stack
+from service.http.compute import Computing
 from service.losses import FORMULAS
+from service.wire import batch
 from tests.asgi import InProcess
+from tests.http.batch_calls import PATH, call, results
 
 
 def test_a_term_names_no_more_tensors_than_there_can_be(client: InProcess) -> None:
@@ -70,3 +74,52 @@ def test_central_differences_of_a_long_formula_are_of_some_coordinates(client: I
     assert found["of"] == 2048
     assert 1 <= found["coordinates"] < 2048
     assert found["tensors"][0]["reference"]["value"] < 1e-3
+
+
+def sums(at: int, terms: int, characters: int) -> dict[str, Any]:
+    """A composite with so many expressions of that length, which no other has."""
+    texts = [f"x * {at}.{term}" for term in range(terms)]
+    made = [{"loss": "expression", "expression": f"{text}{' ' * (characters - len(text))}"} for text in texts]
+    return {"loss": "composite", "tensors": {"x": 0.5}, "terms": made}
+
+
+def test_the_expressions_of_a_batch_call_are_bounded_together(
+    client: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MAX_CALL_TEXT", 330)
+    single = {"loss": "expression", "expression": "x".ljust(30), "tensors": {"x": 0.5}}
+    requests = [sums(1, 5, 20), sums(2, 12, 20), sums(3, 10, 20), {"loss": "mse_loss", "input": [1.0], "target": [0.0]}]
+    found = results(client, [*requests, single, single])
+    assert [one.get("status") for one in found] == [None, 413, None, None, None, 413]
+    assert "expressions of 240 characters, and those before it in this call of 100" in found[1]["detail"]
+    assert found == results(client, [*requests, single, single])  # whatever is remembered of the first call
+
+
+def test_a_call_with_much_to_parse_is_read_beside_the_event_loop(
+    client: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside: list[int] = []
+    real = Computing.read_aside
+
+    async def counting(computing: Computing, scope: Any, size: int, *more: Any) -> Any:
+        aside.append(size)
+        return await real(computing, scope, size, *more)
+
+    monkeypatch.setattr(Computing, "read_aside", counting)
+    pairs = [{"loss": "mse_loss", "input": [1.0] * 700, "target": [0.0] * 700}]
+    for requests in (pairs, [sums(0, 4, 100)]):
+        assert call(client, requests).status_code == 200
+    assert aside == []
+    long = call(client, [sums(0, 16, 300)])
+    assert "error" not in long.json()["results"][0]
+    assert len(aside) == 1
+    escaped = long.request.content.replace(b"expression", b"\\u0065xpression")
+    assert client.post(escaped, PATH).json() == long.json()
+    assert len(aside) == 2
+
+
+def test_the_limits_tell_which_operation_takes_more_tensors(client: InProcess) -> None:
+    told = client.get("/openapi.json").json()["components"]["schemas"]["Limits"]["properties"]["tensors"]["description"]
+    more = {cls.path: cls.max_tensors for cls in OPERATIONS.values() if cls.max_tensors > 64}
+    assert more == {"/v1/optimizer/step": 4096}
+    assert all(f"POST {path} takes {count:,}" in told for path, count in more.items())

@@ -1,4 +1,4 @@
-"""Checks of other implementations over HTTP; what each tells is in tests/compute/test_checking.py."""
+"""Checks of other implementations over HTTP; what each tells is in tests/compute/test_checking.py and test_hints.py."""
 
 from __future__ import annotations
 

@@ -135,6 +135,7 @@ def test_values_that_are_not_finite_are_told(client: InProcess) -> None:
         ({**ENTROPY, "gradients": ["input"]}, "/gradients", "the composite says which"),
         ({**ENTROPY, "dtype": "float64"}, "/dtype", "all terms have the composite's"),
         ({**ENTROPY, "cotangent": 1.0}, "/cotangent", "a term has a factor"),
+        ({**ENTROPY, "cotangents": [1.0, 2.0]}, "/cotangents", "a term has a factor"),
         ({**ENTROPY, "factor": "1"}, "/factor", "valid number"),
         ({**ENTROPY, "factor": None}, "/factor", "valid number"),
         ({"loss": "expression", "expression": "mean(z)"}, "/expression", "there is no name z"),
@@ -150,6 +151,25 @@ def test_what_is_wrong_with_a_term_is_told_within_it(client: InProcess, term: An
     tensors = {**TENSORS, "far": [0, 7]}
     found = faults(client, DISTANCE, term, tensors=tensors)
     assert told in found[f"/terms/1{where}"].replace("dictionary", "dict")
+
+
+def test_tensors_may_be_named_as_members_are(client: InProcess) -> None:
+    tensors = {"cotangent": LOGITS, "dtype": TENSORS["other"], "constants": [1.0], "y": [2.0]}
+    term = {"loss": "mse_loss", "input": "cotangent", "target": "dtype"}
+    plain = composite(client, DISTANCE, gradients=["logits", "other"], cotangent=2.0)
+    found = composite(client, term, tensors=tensors, gradients=["cotangent", "dtype"], cotangent=2.0)
+    assert [*found["gradients"].values()] == [*plain["gradients"].values()]
+    own = {"loss": "expression", "expression": "sum(constants * y)", "constants": {"y": 1.0}}
+    given = {"constants": "constants", "y": "y"}
+    told = faults(client, term, {**own, "tensors": given}, tensors=tensors)
+    assert told == {"/terms/1/constants/y": "y is a tensor already"}
+
+
+@pytest.mark.parametrize(("member", "value"), [("cotangent", "one"), ("dtype", "float31"), ("encoding", 3)])
+def test_a_tensor_that_is_named_as_a_broken_member_is_no_fault(client: InProcess, member: str, value: Any) -> None:
+    own = {"expression": f"sum({member} * y)", "tensors": {member: [1.0], "y": [2.0]}, "gradients": [member]}
+    assert set(client.faults("expression", **own, **{member: value})) == {f"/{member}"}
+    assert LOSSES["expression"].path_of(member) == f"tensors.{member}"
 
 
 def test_all_faults_are_told_at_once(client: InProcess) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.catalogue import catalogue, example
 from schemas.losses import ALIASES, ANY_LOSS, LOSSES, resolve
-from schemas.losses.composition import Composite
+from schemas.losses.composite import Composite
 from service.compute import compute, open_device
 from service.losses.formula import FORMULAS
 from tests.losses.families import BUILDERS

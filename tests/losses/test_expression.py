@@ -11,11 +11,11 @@ import torch
 
 from schemas.expression import FUNCTIONS
 from schemas.losses import LOSSES
-from schemas.losses.composition import Expression
+from schemas.losses.expression import Expression
 from schemas.problem import InvalidRequest
 from schemas.result import LossResult
 from service.compute import compute, open_device
-from service.losses import composition
+from service.losses import expression
 
 CPU = open_device("cpu")
 HUBER = Expression.about.example["expression"]
@@ -102,7 +102,7 @@ def test_every_step_has_the_gradient_that_finite_differences_have(monkeypatch: p
             continue
         [found] = compute([request], CPU)
         with monkeypatch.context() as patched:
-            patched.setattr(composition, "rules_of", lambda _program, _wanted: None)
+            patched.setattr(expression, "rules_of", lambda _program, _wanted: None)
             [other] = compute([request], CPU)
         np.testing.assert_allclose(found.loss, other.loss, rtol=1e-14, err_msg=text)
         for name, gradient in found.gradients.items():
@@ -117,12 +117,12 @@ def test_every_step_has_the_gradient_that_finite_differences_have(monkeypatch: p
 
 def assert_differentiable(request: Expression, text: str) -> None:
     """By finite differences, once and twice."""
-    steps = composition.steps_of(request.program)
+    steps = expression.steps_of(request.program)
     names = list(request.tensors)
     numbers = request.numbers_used()
 
     def function(*tensors: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = composition.run(steps, dict(zip(names, tensors, strict=True)), numbers)[-1]
+        found: torch.Tensor = expression.run(steps, dict(zip(names, tensors, strict=True)), numbers)[-1]
         return found
 
     inputs = tuple(torch.tensor(request.checked.tensors[name], requires_grad=True) for name in names)

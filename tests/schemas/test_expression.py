@@ -10,7 +10,7 @@ import pytest
 from schemas.expression import ExpressionFault, read
 from schemas.expression.lexicon import MAX_TEXT
 from schemas.expression.read import MAX_NODES
-from schemas.losses.composition import MAX_CONSTANTS, Expression
+from schemas.losses.expression import MAX_CONSTANTS, Expression
 from schemas.problem import TOO_LARGE, InvalidRequest
 from schemas.tensor import Reading, Tensor
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from schemas.losses.composition import Expression
+from schemas.losses.expression import Expression
 from tests.losses.canonical import Options, Reference, Tensors
 from tests.losses.draw import Draw
 from tests.losses.families.plain import Request, narrowed

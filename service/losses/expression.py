@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from schemas.expression import Node, Program
-from schemas.losses.composition import Expression
+from schemas.losses.expression import Expression
 from service.losses.formula import Tensors, Terms, register, with_kernels
 from service.losses.reverse import backward, rules_of, where
 
