@@ -73,7 +73,7 @@ class Served:
 
 def asked(port: int, method: str, path: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310 - loopback
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"}, method=method
     )
     with urllib.request.urlopen(request, timeout=300) as answer:
@@ -134,7 +134,7 @@ def shuffled(servers: list[Served], run: str, options: argparse.Namespace) -> li
     return found
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--gradwire", default=str(Path(sys.executable).with_name("gradwire")))
     parser.add_argument("--database", help="its URL; left out, an SQLite file that is removed afterwards")
@@ -145,7 +145,11 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--wire", choices=["json", "safetensors", "oip"], default="safetensors")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
     with tempfile.TemporaryDirectory() as folder:
         database = options.database or f"sqlite:///{folder}/evaluations.db"
         servers = [Served(options.gradwire, database, Path(folder) / f"{at}.log") for at in range(options.servers)]

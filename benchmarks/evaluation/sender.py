@@ -1,4 +1,4 @@
-"""One sender of a data set's batches, a process of its own: `python -m benchmarks.evaluation.sender` with JSON on stdin.
+"""One sender of a data set's batches: `python -m benchmarks.evaluation.sender`, a process, told in JSON on its input.
 
 It sends its batches in the order given, some twice, and asks again until each is acknowledged. On its standard output:
 one JSON object with the calls, the retries, and the seconds.

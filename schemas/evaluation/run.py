@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.evaluation.spec import MAX_TAGS, RunSpec
 from schemas.faults import faults_of
-from schemas.losses import LOSSES, resolve
+from schemas.losses import resolve
 from schemas.problem import Fault, InvalidRequest, pointer
 from schemas.request import ABSENT
 from schemas.tensor import Reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.dtype import FloatingName
@@ -49,6 +49,11 @@ class MetricSpec(BaseModel):
     )
 
 
+def _named(value: Any) -> Any:
+    """A metric's name alone stands for the metric as it is by default."""
+    return {"name": value} if type(value) is str else value
+
+
 class RunSpec(BaseModel):
     """What a run computes; the same for all of its batches."""
 
@@ -62,8 +67,10 @@ class RunSpec(BaseModel):
     )
     reduction: Literal["mean", "sum"] = Field("mean", description="What the data set's loss is.")
     dtype: FloatingName = Field("float64", description="The type that losses are computed in.")
-    metrics: list[MetricSpec] = Field(
-        default_factory=list, max_length=MAX_METRICS, description="What is computed beside the loss."
+    metrics: list[Annotated[MetricSpec, BeforeValidator(_named)]] = Field(
+        default_factory=list,
+        max_length=MAX_METRICS,
+        description="What is computed beside the loss: names, or objects with a name and what it is computed with.",
     )
     classes: list[Name] | None = Field(
         None,

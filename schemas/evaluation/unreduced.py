@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import BaseModel
 from pydantic.json_schema import SkipJsonSchema
@@ -26,7 +26,7 @@ class Unreduced(Operation):
     request: SkipJsonSchema[LossRequest]
 
     @classmethod
-    def of(cls, request: LossRequest) -> Self:
+    def of(cls, request: LossRequest) -> Unreduced:
         """The operation for a request; it counts as that does."""
         made = cls.model_construct(request=request)
         made.__dict__["checked"] = replace(request.checked, key=None)  # never stacked

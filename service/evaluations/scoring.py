@@ -140,5 +140,5 @@ def _seen(request: LossRequest, spec: RunSpec, kept: NDArray[np.bool_]) -> Seen:
         return Seen(task, form, scores.reshape(-1)[kept], flat, (flat >= 0.5).astype(np.int64))
     columns = scores.shape[-1]
     by_label = request.checked.layout.unreduced == scores.shape  # else one loss for all labels of a sample
-    classes = np.broadcast_to(np.arange(columns), scores.shape).reshape(-1)[kept] if by_label else None
-    return Seen(task, form, scores.reshape(-1, columns), labels.reshape(-1, columns), classes)
+    labelled = np.broadcast_to(np.arange(columns), scores.shape).reshape(-1)[kept] if by_label else None
+    return Seen(task, form, scores.reshape(-1, columns), labels.reshape(-1, columns), labelled)

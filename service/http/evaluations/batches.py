@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
@@ -20,15 +19,15 @@ from schemas.operation import OperationResult
 from schemas.problem import Fault, InvalidRequest
 from service.engine import EngineStopped, Outcome
 from service.evaluations.refusals import EvaluationRefused
-from service.evaluations.run import NewBatch
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.batch import together
-from service.http.body import aside, combined
+from service.http.body import Headers, aside, combined
 from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import choose
+from service.http.edge.connection import Buffer
 from service.http.evaluations.runs import Runs, owner_of, refusal, with_interval
-from service.http.negotiation import JSON, SAFETENSORS, answer_form, form_of
+from service.http.negotiation import JSON, SAFETENSORS, Form, answer_form, form_of
 from service.http.oip_infer import BINARY, json_size
 from service.http.problems import HTTPProblem, document
 from service.wire import evaluation, plain
@@ -39,6 +38,8 @@ SUFFIX: Final = "/batches"
 PREFIX: Final = "/v1/evaluations/"
 READING: Final = 4
 """Reading a byte of a batch takes up to so many times as long as one of a large request."""
+ANSWER_BYTES: Final = 512
+"""Bytes that a batch's answer or problem takes, about."""
 ADDING: Final = 8_192
 """Elements of a batch from which on what it adds to its run is worked out beside the event loop."""
 
@@ -55,87 +56,121 @@ async def serve_batches(computing: Computing, runs: Runs, scope: Scope, receive:
     """Add the batches of one call to a run."""
     run_id, owner = run_of(scope["path"]) or "", owner_of(scope)
     headers = combined(scope["headers"])
-    binary = (headers.get(b"content-type") or b"").partition(b";")[0].strip().lower() == BINARY
-    form = JSON if binary else form_of(headers.get(b"content-type"))
+    sending = _sending(headers)
     answer_form(headers.get(b"accept"), JSON, (JSON,))
     coding = choose(headers.get(b"accept-encoding"))
-    json_bytes = json_size(headers.get(b"inference-header-content-length"))
-    if binary and json_bytes is None:
-        raise HTTPProblem(400, "application/octet-stream needs Inference-Header-Content-Length")
-    key = idempotency_key(headers)
     deadline = computing.timeouts.deadline(scope, headers)
     try:
         spec = await runs.spec(run_id, owner)
     except EvaluationRefused as error:
         raise refusal(error) from None
     scope["gradwire.loss"] = spec.loss
-    body = await computing.body(scope, receive, headers, form.factor)
+    body = await computing.body(scope, receive, headers, sending.form.factor)
 
     began = time.perf_counter()
-
-    def read() -> tuple[evaluation.Read, dict[int, evaluation.Batch], dict[int, InvalidRequest]]:
-        if form is SAFETENSORS:
-            found = evaluation.read_safetensors(body)
-        elif json_bytes is not None or evaluation.is_inference(body):
-            found = evaluation.read_oip(body, LOSSES[spec.loss], json_bytes)
-        else:
-            found = evaluation.read_json(body)
-        sound, faulty = {}, {}
-        for at in range(len(found.items)):
-            try:
-                sound[at] = evaluation.checked(found, at, spec, computing.max_elements)
-            except InvalidRequest as error:
-                if not found.many:
-                    raise
-                faulty[at] = error
-        return found, sound, faulty
-
-    if len(body) * READING < computing.offload:
-        found, sound, faulty = read()
-    else:
-        text = memoryview(body)[: json_bytes or len(body)] if form is JSON else form.text(body)
-        found, sound, faulty = await computing.read_aside(scope, len(body), text, read, deadline)
-        computing.still_there(scope)
-    many = found.many
-    size, work = claimed([(one.request, 1) for one in sound.values()], len(body), as_text=False)
-    scope[SCOPE_KEY].need(size, work)
-    del body, read, found
-    elements = sum([one.request.checked.layout.elements for one in sound.values()])
-    if elements > computing.max_elements:
-        detail = f"the batches need {elements} elements together; the limit is {computing.max_elements}"
-        raise InvalidRequest([Fault("/batches", detail, 413)])
-    charge(scope, elements)
-    ids = {at: _batch_id(one.given.batch_id, key, many) for at, one in sound.items()}
+    call = await _decoded(computing, scope, body, sending, spec, deadline)
+    del body
+    charge(scope, call.elements)
     decoded = time.perf_counter()
 
-    outcomes = await computing.outcome(_submitted(computing, sound, deadline), receive)
+    outcomes = await computing.outcome(_submitted(computing, call.sound, deadline), receive)
 
-    answered = time.perf_counter()
-    adding = [
-        _added(runs, run_id, owner, spec, one, ids[at], outcome, elements)
-        for (at, one), outcome in zip(sound.items(), outcomes, strict=True)
-    ]
-    answers: dict[int, Any] = dict(zip(sound, await asyncio.gather(*adding, return_exceptions=True), strict=True))
-    answers |= faulty
+    computed = time.perf_counter()
+    adding = Adding(runs, run_id, owner, spec)
+    new = [adding.add(call.sound[at], call.ids[at], outcome) for at, outcome in zip(call.sound, outcomes, strict=True)]
+    answers: dict[int, Any] = dict(zip(call.sound, await asyncio.gather(*new, return_exceptions=True), strict=True))
+    answers |= call.faulty
     stored = time.perf_counter()
-    if many:
-        results = [_result(answers[at], at, scope) for at in sorted(answers)]
-        parts = [await computing.at_size(len(results) * 512, partial(plain.dumps, {"results": results}))]
+    told = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    for outcome in told:
+        computing.counters.answered(spec.loss, decoded - began, outcome, stored - computed, stored - began)
+    if call.many:
+        results = {"results": [_result(answers[at], at, scope) for at in sorted(answers)]}
+        parts = [await computing.at_size(len(answers) * ANSWER_BYTES, partial(plain.dumps, results))]
+    elif isinstance(answers[0], BaseException):
+        raise answers[0]
     else:
-        if isinstance(answers[0], BaseException):
-            raise answers[0]
         parts = [plain.dumps(answers[0])]
-    computed = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
-    for outcome in computed:
-        computing.counters.answered(spec.loss, decoded - began, outcome, stored - answered, stored - began)
-    longest = max([outcome.computed for outcome in computed], default=0.0)
-    waited = max([outcome.queued for outcome in computed], default=0.0)
-    timing = timed(scope, decoded - began, waited, longest, stored - answered, len(sound))
-    timing += b", store;dur=%.3f" % ((stored - answered) * 1e3)
+    ended = time.perf_counter()
+    waited = max([outcome.queued for outcome in told], default=0.0)
+    longest = max([outcome.computed for outcome in told], default=0.0)
+    timing = timed(scope, decoded - began, waited, longest, ended - stored, len(told))
+    timing += b", store;dur=%.3f" % ((stored - computed) * 1e3)
     fields = [(b"content-type", JSON.media_type), (b"server-timing", timing)]
     if coding is not None:
         parts = await computing.coded(scope, parts, fields, coding)
     await send_parts(scope, send, parts, fields)
+
+
+class Sending(NamedTuple):
+    """How batches are sent: the form of the body, the bytes of an inference request's JSON, the Idempotency-Key."""
+
+    form: Form
+    json_bytes: int | None
+    key: str | None
+
+
+def _sending(headers: Headers) -> Sending:
+    """What the headers say. Raises `HTTPProblem` 400 and 415."""
+    content_type = headers.get(b"content-type")
+    binary = (content_type or b"").partition(b";")[0].strip().lower() == BINARY
+    json_bytes = json_size(headers.get(b"inference-header-content-length"))
+    if binary and json_bytes is None:
+        raise HTTPProblem(400, "application/octet-stream needs Inference-Header-Content-Length")
+    return Sending(JSON if binary else form_of(content_type), json_bytes, idempotency_key(headers))
+
+
+class Call(NamedTuple):
+    """The batches of one call by position, the sound ones with their ids; and the elements that these need."""
+
+    sound: dict[int, evaluation.Batch]
+    faulty: dict[int, InvalidRequest]
+    ids: dict[int, str]
+    many: bool
+    elements: int
+
+
+async def _decoded(
+    computing: Computing, scope: Scope, body: Buffer, sending: Sending, spec: RunSpec, deadline: float | None
+) -> Call:
+    """The batches of a body, checked; the claim holds what they take. Raises `InvalidRequest`, `HTTPProblem`."""
+    read = partial(_read, body, sending, spec, computing.max_elements)
+    if len(body) * READING < computing.offload:
+        call = read()
+    else:
+        text = memoryview(body)[: sending.json_bytes] if sending.form is JSON else sending.form.text(body)
+        call = await computing.read_aside(scope, len(body), text, read, deadline)
+        computing.still_there(scope)
+    size, work = claimed([(one.request, 1) for one in call.sound.values()], len(body), as_text=False)
+    scope[SCOPE_KEY].need(size, work)
+    return call
+
+
+def _read(body: Buffer, sending: Sending, spec: RunSpec, max_elements: int) -> Call:
+    """The batches of a body. Raises `InvalidRequest` where none of it can be taken."""
+    if sending.form is SAFETENSORS:
+        found = evaluation.read_safetensors(body)
+    elif sending.json_bytes is not None or evaluation.is_inference(body):
+        found = evaluation.read_oip(body, LOSSES[spec.loss], sending.json_bytes)
+    else:
+        found = evaluation.read_json(body)
+    if sending.key is not None and found.many:
+        raise InvalidRequest([Fault("/batches", "an Idempotency-Key names one batch: give each a batch_id")])
+    sound: dict[int, evaluation.Batch] = {}
+    faulty: dict[int, InvalidRequest] = {}
+    elements = 0
+    for at in range(len(found.items)):
+        try:
+            one = evaluation.checked(found, at, spec, max_elements - elements)
+        except InvalidRequest as error:
+            if not found.many:
+                raise
+            faulty[at] = error
+            continue
+        sound[at] = one
+        elements += one.request.checked.layout.elements
+    ids = {at: _batch_id(one.given.batch_id, sending.key) for at, one in sound.items()}
+    return Call(sound, faulty, ids, found.many, elements)
 
 
 def idempotency_key(headers: dict[bytes, bytes]) -> str | None:
@@ -149,10 +184,8 @@ def idempotency_key(headers: dict[bytes, bytes]) -> str | None:
     return key
 
 
-def _batch_id(own: str | None, key: str | None, many: bool) -> str:
+def _batch_id(own: str | None, key: str | None) -> str:
     """What a batch is known by. Raises `InvalidRequest` where it has two names."""
-    if key is not None and many:
-        raise InvalidRequest([Fault("/batches", "an Idempotency-Key names one batch: give each a batch_id")])
     if own is not None and key not in (None, own):
         raise InvalidRequest([Fault("/batch_id", "is not what Idempotency-Key says")])
     return own or key or uuid4().hex
@@ -178,32 +211,32 @@ def _submitted(
     return together(futures)
 
 
-async def _added(
-    runs: Runs,
-    run_id: str,
-    owner: str | None,
-    spec: RunSpec,
-    batch: evaluation.Batch,
-    batch_id: str,
-    outcome: Outcome[OperationResult] | BaseException,
-    elements: int,
-) -> dict[str, Any]:
-    """One batch made part of its run. Raises what computing it raised, and `EvaluationRefused` as problems."""
-    from service.evaluations.adding import new_batch  # noqa: PLC0415 - loads the store's library
+class Adding(NamedTuple):
+    """The run that batches are added to."""
 
-    if isinstance(outcome, BaseException):
-        raise outcome
-    make: Callable[[], NewBatch] = partial(
-        new_batch, batch.request, outcome.result, spec, batch.given, batch.cut, batch_id, batch.digest
-    )
-    new = make() if elements < ADDING else await aside(make)
-    evaluations = await runs.evaluations()
-    try:
-        added = await evaluations.add(run_id, owner, new)
-    except EvaluationRefused as error:
-        raise refusal(error) from None
-    total = with_interval(added.total, spec.confidence)
-    return {"batch_id": batch_id, "duplicate": added.duplicate, "batch": added.answer, "total": total}
+    runs: Runs
+    run_id: str
+    owner: str | None
+    spec: RunSpec
+
+    async def add(
+        self, batch: evaluation.Batch, batch_id: str, outcome: Outcome[OperationResult] | BaseException
+    ) -> dict[str, Any]:
+        """One batch made part of the run. Raises what computing it raised, and what the store refuses as problems."""
+        from service.evaluations.adding import new_batch  # noqa: PLC0415 - loads the store's library
+
+        if isinstance(outcome, BaseException):
+            raise outcome
+        result, own = outcome.result, batch.request
+        make = partial(new_batch, own, result, self.spec, batch.given, batch.cut, batch_id, batch.digest)
+        new = make() if own.checked.layout.elements < ADDING else await aside(make)
+        evaluations = await self.runs.evaluations()
+        try:
+            added = await evaluations.add(self.run_id, self.owner, new)
+        except EvaluationRefused as error:
+            raise refusal(error) from None
+        total = with_interval(added.total, self.spec.confidence)
+        return {"batch_id": batch_id, "duplicate": added.duplicate, "batch": added.answer, "total": total}
 
 
 def _result(answer: Any, at: int, scope: Scope) -> dict[str, Any]:

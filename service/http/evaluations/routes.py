@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -48,7 +47,7 @@ PATH: Final = "/v1/evaluations"
 ONE: Final = "/v1/evaluations/{id}"
 RunId = Annotated[str, Path(alias="id", description="The run's id.", examples=["ev_06bqk4h0k3wv1f8m2z7d9t5xrc"])]
 NO_RUN: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "There is no such run.", **PROBLEM}}
-UNAVAILABLE: Final = {503: PROBLEMS[503]}
+EVENTS: Final = {"text/event-stream": {"schema": {"type": "string"}}}
 
 router = APIRouter(tags=[TAG])
 
@@ -101,11 +100,22 @@ async def _members(computing: Computing, scope: Scope, receive: Receive) -> dict
     return found
 
 
+def _spec(members: dict[str, Any], max_elements: int) -> RunSpec:
+    """The checked spec of a new run. Raises `InvalidRequest`."""
+    from service.evaluations.metrics.plan import check_metrics  # noqa: PLC0415 - evaluations are loaded at first use
+
+    spec = run_spec(members, max_elements)
+    faults = check_metrics(spec)
+    if faults:
+        raise InvalidRequest(faults)
+    return spec
+
+
 async def create(computing: Computing, runs: Runs, scope: Scope, receive: Receive, send: Send) -> None:
     """Make a run."""
     key = idempotency_key(combined(scope["headers"]))
     members = await _members(computing, scope, receive)
-    spec = await aside(run_spec, members, computing.max_elements)
+    spec = await aside(_spec, members, computing.max_elements)
     evaluations = await runs.evaluations()
     run, created = await _asked(evaluations.create(spec, owner_of(scope), key))
     answer = _json(told(run), 201 if created else 200, {"location": f"{PATH}/{run.id}"})
@@ -124,7 +134,7 @@ async def change(computing: Computing, runs: Runs, scope: Scope, receive: Receiv
 
 
 @router.get(PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage)
-async def list_evaluations(  # noqa: PLR0917 - the filters
+async def list_evaluations(
     request: Request,
     state: Annotated[Literal["open", "sealed"] | None, Query(description="Only such.")] = None,
     loss: Annotated[str | None, Query(description="Only those of this loss.")] = None,
