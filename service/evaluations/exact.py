@@ -101,7 +101,7 @@ def rounded(total: int, unit: int = UNIT) -> float:
 def quotient(numerator: int, denominator: int) -> float:
     """The float64 nearest to the quotient; what IEEE 754 makes of a division by zero."""
     if not denominator:
-        return math.copysign(math.inf, numerator) if numerator else math.nan
+        return math.nan if not numerator else math.inf if numerator > 0 else -math.inf
     try:
         return numerator / denominator  # Python rounds the quotient of two integers correctly, whatever their size
     except OverflowError:
