@@ -21,7 +21,7 @@ LOSSES = {
 
 def spec_of(task: str, *metrics: str | MetricSpec, classes: int | None = None, **members: Any) -> RunSpec:
     """A run of a loss of this task."""
-    asked = [MetricSpec(name=one) if isinstance(one, str) else one for one in metrics]  # type: ignore[arg-type]
+    asked = [MetricSpec(name=one) if isinstance(one, str) else one for one in metrics]
     return RunSpec.model_validate({"loss": LOSSES[task], "metrics": asked, "classes": classes} | members)
 
 
@@ -47,6 +47,7 @@ def scored_of(
 def drawn(task: str, n: int, classes: int, seed: int, batch_id: str = "b") -> Scored:
     """A batch with predictions: with ties, so coarsely are logits drawn; the last class is never there."""
     rng = np.random.default_rng(seed)
+    targets: NDArray[Any]
     if task == "regression":
         predictions, targets = rng.normal(size=n), rng.normal(size=n)
         values = (predictions - targets) ** 2
@@ -78,7 +79,7 @@ def cut(scored: Scored, sizes: list[int]) -> list[Scored]:
     found, start = [], 0
     for at, size in enumerate(sizes):
         part = slice(start, start + size)
-        members = {
+        members: dict[str, Any] = {
             name: None if (value := getattr(scored, name)) is None else value[part]
             for name in (
                 "values", "shares", "counts", "ignored", "element_values", "element_shares", "element_classes",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from service.evaluations.tally import Tally
 from tests.evaluations.batches import cut, scored_of, spec_of
 
 
-def _results(values: list[float], hardest: int, **members: object) -> list[dict[str, object]]:
+def _results(values: list[float], hardest: int, **members: Any) -> list[dict[str, object]]:
     spec = spec_of("multiclass", hardest=hardest, classes=3, groups=["en", "de"])
     tally = Tally(spec)
     tally.add(partial_of(spec, scored_of(np.array(values), **members)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.metrics as sk
+import sklearn.metrics as sk  # type: ignore[import-untyped] # has no types
 from numpy.typing import NDArray
 
 from schemas.evaluation.spec import MetricSpec
@@ -89,7 +89,7 @@ def test_of_equal_predictions_the_first_class_is_the_better_one() -> None:
     scored = drawn("multiclass", 30, CLASSES, 5)
     scored.predictions = np.zeros((30, CLASSES))
     found = _figures("multiclass", scored, "accuracy", MetricSpec(name="top_k_accuracy", k=1))
-    assert found["top_k_accuracy"]["value"] == found["accuracy"] == np.mean(scored.targets == 0)  # type: ignore[comparison-overlap]
+    assert found["top_k_accuracy"]["value"] == found["accuracy"] == np.mean(scored.targets == 0)
     found = _figures("multiclass", scored, MetricSpec(name="top_k_accuracy", k=3))
     assert found["top_k_accuracy"]["value"] == np.mean(scored.targets < 3)  # type: ignore[operator]
 
@@ -110,7 +110,7 @@ def test_areas_are_scikit_learns_on_binned_scores_and_within_the_bound_on_raw_on
     scores = Scores(task, classes, scored)  # type: ignore[arg-type]
     raw = scores.probabilities.reshape(N, classes)
     binned = ScoreBins(classes).bin_of(raw)
-    there = np.asarray(scores.targets)
+    there: NDArray[Any] = np.asarray(scores.targets)
     there = (there[:, None] == np.arange(classes)) if task == "multiclass" else there.reshape(N, classes)
     values = []
     for at in range(classes):
@@ -166,7 +166,7 @@ def test_binary_figures_are_scikit_learns(seed: int, threshold: float | None) ->
     p = 1 / (1 + np.exp(-scored.predictions))  # type: ignore[operator]
     y, predicted = scored.targets.astype(int), (p > (threshold or 0.5)).astype(int)  # type: ignore[union-attr]
     names = ("accuracy", "precision", "recall", "f1", "balanced_accuracy", "confusion_matrix")
-    asked = [MetricSpec(name=name, threshold=threshold) for name in names]  # type: ignore[arg-type]
+    asked = [MetricSpec(name=name, threshold=threshold) for name in names]
     found = _figures("binary", scored, *asked, "brier_score", classes=None)
     _same(found["accuracy"], sk.accuracy_score(y, predicted))
     _same(found["balanced_accuracy"], sk.balanced_accuracy_score(y, predicted))
@@ -197,11 +197,12 @@ def test_calibration_error_is_that_of_its_definition(task: str, bins: int) -> No
     found = _figures(
         task, scored, MetricSpec(name="calibration_error", bins=bins), classes=None if task == "binary" else CLASSES
     )["calibration_error"]
+    right: NDArray[np.bool_]
     if task == "binary":
-        p, right = 1 / (1 + np.exp(-scored.predictions)), scored.targets == 1  # type: ignore[operator]
+        p, right = 1 / (1 + np.exp(-scored.predictions)), np.asarray(scored.targets) == 1  # type: ignore[operator]
     else:
         p = _softmax(scored.predictions).max(1)  # type: ignore[arg-type]
-        right = scored.predictions.argmax(1) == scored.targets  # type: ignore[union-attr]
+        right = scored.predictions.argmax(1) == np.asarray(scored.targets)  # type: ignore[union-attr]
     gaps, expected = [], 0.0
     assert len(found["bins"]) == bins
     for at, one in enumerate(found["bins"]):
