@@ -52,4 +52,4 @@ class Scored:
 
 
 class Misfit(ValueError):
-    """A batch does not fit its run: predictions of another number of classes, a class or group beyond those named."""
+    """A batch that does not fit its run: other numbers of classes, a class or group beyond those that the run names."""

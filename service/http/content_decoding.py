@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from service.http.problems import HTTPProblem
-from service.http.zstd import zstd
+from service.zstd import zstd
 
 ACCEPTED: Final = "gzip, deflate, zstd, identity"
 """What an `Accept-Encoding` of the service's own says."""

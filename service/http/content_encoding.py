@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from isal import isal_zlib
 
 from service.http.problems import HTTPProblem
-from service.http.zstd import zstd
+from service.zstd import zstd
 
 NAMED: Final = ("zstd", "gzip", "deflate")
 """The codings by preference where the caller names them: zstd makes answers smallest, and is read fastest

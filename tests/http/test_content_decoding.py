@@ -20,7 +20,7 @@ from isal import igzip
 from service.http import content_decoding
 from service.http.content_decoding import open_decoder
 from service.http.problems import HTTPProblem
-from service.http.zstd import zstd
+from service.zstd import zstd
 
 LIMIT: Final = 1 << 20
 BODY: Final = b'{"loss": "mse_loss", "input": [3.0], "target": [1.0]}' * 40
@@ -256,7 +256,7 @@ import zlib
 from pathlib import Path
 from service.http.content_decoding import open_decoder
 from service.http.problems import HTTPProblem
-from service.http.zstd import zstd
+from service.zstd import zstd
 
 def memory(field):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from service.http.content_decoding import open_decoder
 from service.http.content_encoding import LEAST_BYTES, PROBED_BYTES, Coding, Part, choose, encode
 from service.http.problems import HTTPProblem
-from service.http.zstd import zstd
+from service.zstd import zstd
 
 CODINGS: Final = ("zstd", "gzip", "deflate")
 each_coding = pytest.mark.parametrize("coding", CODINGS)

@@ -1,0 +1,1 @@
+"""Metrics of predictions, from counts and exact sums alone."""

@@ -1,0 +1,121 @@
+"""The loss of a set of samples and its standard error, from exact sums.
+
+The share of most samples is 1. So what is kept of shares w is their excess over 1, u = w - 1: where all are 1, these
+sums are 0 and take no room.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums
+from service.evaluations.slots import ODD_KINDS
+
+
+def sums_of(slots: NDArray[np.intp], values: NDArray[np.float64], shares: NDArray[np.float64]) -> dict[str, Sums]:
+    """All sums that `Moments` needs, by slot. All are (n,); what is not finite counts as 0 (a share: as 1)."""
+    values = _finite_or(values, 0.0)
+    found = {"value": sums(slots, values), "value_squared": products(slots, values, values)}
+    if np.all(shares == 1):
+        return found
+    shares = _finite_or(shares, 1.0)
+    counts = np.bincount(slots)
+    used = np.flatnonzero(counts)
+    plain, crossed, squared = sums(slots, shares), products(slots, values, shares), products(slots, shares, shares)
+    excess, value_excess, excess_squared = {}, {}, {}
+    for slot, n in zip(used.tolist(), counts[used].tolist(), strict=True):
+        excess[slot] = plain[slot] - (n << UNIT)
+        value_excess[slot] = crossed[slot] - (found["value"][slot] << UNIT)
+        excess_squared[slot] = squared[slot] - (plain[slot] << UNIT + 1) + (n << 2 * UNIT)
+    return found | {"excess": excess, "value_excess": value_excess, "excess_squared": excess_squared}
+
+
+def odd_cells(
+    slots: NDArray[np.intp], values: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.int64] | None:
+    """The cells (slot and kind) of all values and shares that are not finite; `None` if all are."""
+    if np.isfinite(values).all() and np.isfinite(shares).all():
+        return None
+    found = []
+    for first, numbers in ((0, values), (3, shares)):
+        for kind, which in enumerate((np.isnan(numbers), numbers == np.inf, numbers == -np.inf)):
+            found.append(slots[which] * ODD_KINDS + first + kind)
+    return np.concatenate(found)
+
+
+def _finite_or(numbers: NDArray[np.float64], instead: float) -> NDArray[np.float64]:
+    return np.where(np.isfinite(numbers), numbers, instead)
+
+
+@dataclass(slots=True)
+class Moments:
+    """The sums of one slot: n units (samples, or a class's elements), with values v and shares w."""
+
+    n: int
+    value: int
+    value_squared: int
+    excess: int
+    value_excess: int
+    excess_squared: int
+    odd: tuple[int, ...]
+    """How many values are NaN, infinite, minus infinite; then shares."""
+
+    @property
+    def sum(self) -> float:
+        """The sum of values, as IEEE arithmetic has it, rounded once."""
+        return _total(self.value, self.odd[:3])
+
+    @property
+    def divisor(self) -> float:
+        """The sum of shares."""
+        return _total(self._shares, self.odd[3:])
+
+    @property
+    def _shares(self) -> int:
+        return (self.n << UNIT) + self.excess
+
+    def loss(self, reduction: str) -> float:
+        """The sum, or the sum over the divisor: rounded once."""
+        if reduction == "sum":
+            return self.sum
+        if any(self.odd):
+            with np.errstate(all="ignore"):
+                return float(np.float64(self.sum) / np.float64(self.divisor))
+        return quotient(self.value, self._shares)
+
+    def standard_error(self, reduction: str) -> float | None:
+        """How far the loss may be from that of all data that the units were drawn from; `None` below two units.
+
+        `mean`: of the ratio estimator R = sum(v) / sum(w), by the delta method: its squared value is
+        n / (n - 1) * sum((v - R w)^2) / sum(w)^2 (Cochran, Sampling Techniques, 3rd ed., 6.3, for a large population).
+        `sum`: of the total of n draws, n / (n - 1) * sum((v - mean v)^2). The squares are summed exactly: nothing
+        cancels.
+        """
+        n = self.n
+        if n < 2:
+            return None
+        if any(self.odd):
+            return math.nan
+        if reduction == "sum":
+            # n v2 - v^2, in squares of the unit, over n - 1
+            return root(n * self.value_squared - self.value**2, (n - 1) << 2 * UNIT)
+        v, w = self.value, self._shares
+        if not w:
+            return math.nan
+        vw = self.value_excess + (v << UNIT)
+        ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
+        residuals = self.value_squared * w * w - 2 * v * vw * w + v * v * ww
+        return root(n * residuals, (n - 1) * w**4)
+
+
+def _total(total: int, odd: tuple[int, ...]) -> float:
+    nan, plus, minus = odd
+    if nan or (plus and minus):
+        return math.nan
+    if plus or minus:
+        return math.inf if plus else -math.inf
+    return rounded(total)
