@@ -9,8 +9,9 @@ CONSTRAINTS := constraints.txt
 TORCH ?= 2.13.0
 IMAGE ?= gradwire:latest
 # The command that shows a package to be there, and the package. In the tests, Node and Java run the README's examples and
-# the clients that are generated from the OpenAPI document.
-SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl openssl=openssl node=nodejs tsc=node-typescript javac=default-jdk-headless
+# the clients that are generated from the OpenAPI document, and evaluations are stored in PostgreSQL. Debian keeps that one's
+# own commands off the path; pg_ctlcluster comes with it.
+SYSTEM_PACKAGES := chromium=chromium wrk=wrk curl=curl openssl=openssl node=nodejs tsc=node-typescript javac=default-jdk-headless pg_ctlcluster=postgresql
 
 # The second holds for the build backend: older pips read the first there too.
 export PIP_CONSTRAINT := $(CONSTRAINTS)

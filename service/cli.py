@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from service.database_commands import app as database
 from service.key_commands import app as keys
 from service.serving.early import end_at_once_on_signals
 from service.vector_commands import EXAMPLE, vectors
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="Losses and their gradients: over HTTP (`serve`) or right here (`loss`).",
 )
 
+app.add_typer(database, name="database")
 app.add_typer(keys, name="keys")
 app.command(epilog=EXAMPLE)(vectors)
 
@@ -78,6 +80,7 @@ def serve(
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _check_device(settings.device)
     _check_keys(settings)
+    _check_database(settings)
     # Worker processes read their settings from the environment.
     for name in given:
         os.environ[f"GRADWIRE_{name.upper()}"] = str(getattr(settings, name))
@@ -222,6 +225,15 @@ def _check_keys(settings: Settings) -> None:
             keyring.load()
     except FaultyKeys as error:
         _fail(str(error))
+
+
+def _check_database(settings: Settings) -> None:
+    """Reach the database before serving, where one is named: who names none may never use evaluations."""
+    url = settings.database_url.get_secret_value()
+    if "database_url" in settings.model_fields_set and url:
+        from service.database_commands import upgraded
+
+        upgraded(url)
 
 
 def _fail(message: str) -> NoReturn:

@@ -202,11 +202,12 @@ class Evaluations:
         return await self._read(read)
 
     async def samples(self, run_id: str, through: int | None = None) -> AsyncIterator[tuple[str, Samples]]:
-        """A run's samples, batch by batch in commit order; of its first `through` batches, if that is given.
+        """A run's samples, batch by batch in commit order; of its first `through` batches, else of all it has now.
 
         A few megabytes at a time, however many there are. For callers who have seen the run: no owner is asked.
         """
-        after, last = 0, (1 << 63) - 1 if through is None else through
+        seq = (await self._read(lambda connection: runs.seen(connection, run_id))).seq
+        after, last = 0, seq if through is None else min(seq, through)
 
         def read(connection: Connection) -> list[tuple[int, str, Samples]]:
             found = batches.columns(connection, run_id, after, last)

@@ -26,7 +26,10 @@ def packed(samples: Samples) -> bytes:
 
 
 def series(batches: Iterable[tuple[int, bytes]], count: int, points: int, spec: RunSpec) -> list[dict[str, Any]]:
-    """Samples and packed sums of `count` batches, as up to `points` runs of neighbours, equal in length but for one."""
+    """Samples and packed sums of `count` batches, as up to `points` runs of neighbours.
+
+    The numbers of batches in two of them differ by at most one.
+    """
     made: list[dict[str, Any]] = []
     points = min(points, count)
     part, held = _Part(), 0

@@ -46,9 +46,8 @@ class _Running:
 class Tallies:
     """A bounded number of running tallies. Any thread may call; none may be an event loop's: a fold takes its time."""
 
-    def __init__(self, database: Database, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._every = snapshot_every
         self._kept: OrderedDict[str, _Running] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -67,10 +66,13 @@ class Tallies:
         with running.lock:
             return total_of(self._catch_up(run_id, running))
 
-    def fold(self, run_id: str, added: list[tuple[int, Partial, int]]) -> tuple[dict[str, Any], Snapshot | None]:
-        """Fold batches that this process has committed: number, partial, its bytes. Answers a total that they are in.
+    def fold(
+        self, run_id: str, added: list[tuple[int, Partial, int]], least: int
+    ) -> tuple[dict[str, Any], Snapshot | None]:
+        """Fold batches that this process has committed: number, partial, its bytes. Answers a running total.
 
-        With it comes a tally to be saved, where it is time for one. Raises as `current` does.
+        In it are these and the first `least` batches, whoever committed them. With it comes a tally to be saved, where
+        it is time for one. Raises as `current` does.
         """
         running = self._of(run_id)
         with running.lock:
@@ -82,9 +84,9 @@ class Tallies:
                     tally.add(partial)
                     running.seq = seq
                     running.nbytes += nbytes
-            if tally is None:
+            if tally is None or running.seq < least:
                 tally = self._catch_up(run_id, running)
-            due = running.seq - running.saved >= self._every
+            due = running.seq - running.saved >= SNAPSHOT_EVERY
             return total_of(tally), self._snapshot(run_id, running, tally) if due else None
 
     def snapshot(self, run_id: str) -> Snapshot:

@@ -226,7 +226,8 @@ class Writer:
     async def _tell(self, run_id: str, placed: list[tuple[_Batch, Placed, int]]) -> None:
         """Fold the stored batches of one run, and tell those that wait for them."""
         added = [(place.seq, one.new.partial, nbytes) for one, place, nbytes in placed if not place.duplicate]
-        fold = functools.partial(self._tallies.fold, run_id, added)
+        least = max(place.seq for _, place, _ in placed)
+        fold = functools.partial(self._tallies.fold, run_id, added, least)
         try:
             total, snapshot = await asyncio.get_running_loop().run_in_executor(self._folding, fold)
         except Exception as error:  # noqa: BLE001 # they are told, and ask again: the batches are stored

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from service.evaluations.refusals import StoreUnusable
-from service.evaluations.store.database import BUSY_SECONDS, Database, told_apart
+from service.evaluations.store.database import BUSY_SECONDS, Database
 from service.evaluations.store.tables import REVISIONS
 
 LOCK = 0x67726164
@@ -31,11 +32,14 @@ def upgrade(database: Database) -> str | None:
     before = _known(current(database))
     if before == REVISIONS[-1]:
         return before
-    with _one_at_a_time, database.write() as connection:
-        if database.kind == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        if _known(_current(connection)) != REVISIONS[-1]:  # nobody else did meanwhile
-            _run(connection)
+    try:
+        with _one_at_a_time, database.write() as connection:
+            if database.kind == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            if _known(_current(connection)) != REVISIONS[-1]:  # nobody else did meanwhile
+                _run(connection)
+    except DBAPIError as error:
+        raise StoreUnusable(f"{database.shown}: {str(error.orig).splitlines()[0]}") from None
     return before
 
 
@@ -66,20 +70,19 @@ def _run(connection: Connection) -> None:
 
 
 def _prepare_file(database: Database) -> None:
-    """Make the file one with a write-ahead log that can give back space; both last."""
+    """Make the file one with a write-ahead log that can give back space; both last. Raises `StoreUnusable`."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         raw = None
         try:
-            with told_apart():
-                raw = database.engine.raw_connection()
+            raw = database.engine.raw_connection()
             cursor = raw.cursor()
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded while there is no table
             cursor.execute("PRAGMA journal_mode=WAL")
-        except (OperationalError, database.engine.dialect.dbapi.OperationalError) as error:  # type: ignore[union-attr]
+        except (sqlite3.Error, DBAPIError) as error:
             # SQLite waits for nobody here, whatever the busy timeout.
             if "locked" not in str(error) or time.monotonic() > until:
-                raise StoreUnusable(f"{database.shown}: {error}") from None
+                raise StoreUnusable(f"{database.shown}: {getattr(error, 'orig', error)}") from None
             time.sleep(0.02)
         else:
             return
