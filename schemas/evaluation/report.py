@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from schemas.evaluation.results import Results
 from schemas.evaluation.run import EvaluationAnswer
 
 
@@ -13,7 +14,7 @@ class EvaluationReport(BaseModel):
     """A run's report."""
 
     evaluation: EvaluationAnswer = Field(description="The run.")
-    results: dict[str, Any] = Field(description="All that its batches tell.")
+    results: Results = Field(description="All that its batches tell.")
 
 
 class EvaluationComparison(BaseModel):

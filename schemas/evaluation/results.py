@@ -26,7 +26,7 @@ Number = Annotated[
     float,
     BeforeValidator(_read),
     PlainSerializer(_written, when_used="json"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "enum": list(_ODD)}]}),
+    WithJsonSchema({"description": f"A number, or one of the texts {', '.join(_ODD)}.", "examples": [0.25]}),
 ]
 """A float64, or the name of what is not finite."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.evaluation.results import Interval, Number
 from schemas.evaluation.spec import MAX_TAGS, RunSpec
 from schemas.faults import faults_of
 from schemas.losses import resolve
@@ -18,8 +19,6 @@ State = Literal["open", "sealed"]
 
 FIXED: Final = frozenset(("reduction", "gradients", "cotangent", "cotangents", "dtype", "encoding", "on_empty"))
 """Members of a loss's request that are none of a run's options."""
-
-Number = Annotated[Any, Field(json_schema_extra={"description": "A number, or `NaN`, `Infinity`, `-Infinity`."})]
 
 
 def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
@@ -78,15 +77,6 @@ def run_change(members: dict[str, Any]) -> EvaluationChange:
     if nulls:
         raise InvalidRequest([Fault(pointer(name), "null is none of its values") for name in nulls])
     return change
-
-
-class Interval(BaseModel):
-    """A confidence interval."""
-
-    level: float = Field(description="How often such an interval holds the true value, as 0.95.")
-    low: Number = Field(description="Its lower end.")
-    high: Number = Field(description="Its upper end.")
-    method: str = Field(ABSENT, description="How it was found.")
 
 
 class EvaluationTotal(BaseModel):
