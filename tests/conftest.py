@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Here more computes side by side than there are processors. OpenMP's threads spin while they wait for each other, and
 # take from the others what these need to end: a softmax of a few rows took 15 ms so, on 2 processors. It must be told
@@ -25,6 +26,33 @@ if os.environ.get("CI") == "true":
 # Settings of the shell that runs the tests are none of theirs.
 for variable in [name for name in os.environ if name.startswith("GRADWIRE_")]:
     del os.environ[variable]
+
+LONGEST = (
+    "contract/test_footprint.py",
+    "hostile/test_patience.py",
+    "fuzz/test_mutated_bodies.py",
+    "openapi/test_conformance.py",
+    "vectors/test_cases.py",
+    "contract/test_wires.py",
+    "fuzz/test_expressions.py",
+    "clients/test_generators.py",
+    "e2e/test_timeouts.py",
+    "e2e/test_tls.py",
+    "http/test_tracing.py",
+    "contract/test_engines.py",
+    "operations/test_frame.py",
+    "operations/test_optimizer_step.py",
+    "http/test_batch.py",
+    "contract/test_bundles.py",
+)
+"""Files that take long, of which one begun last would keep all other processes waiting for its end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the rest as they come."""
+    here = Path(__file__).parent
+    places = {here / path: place for place, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
