@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 # Here more computes side by side than there are processors. OpenMP's threads spin while they wait for each other, and
 # take from the others what these need to end: a softmax of a few rows took 15 ms so, on 2 processors. It must be told
@@ -53,6 +55,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     places = {here / path: place for place, path in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_full_collections() -> Iterator[None]:
+    """Applications do not collect all garbage when they start, as they do in a process of their own.
+
+    Here hundreds start in one process, and walking all that torch, the tests and their oracles hold takes a second.
+    """
+    gc.collect()
+    gc.freeze()
+    nothing = SimpleNamespace(collect=lambda: 0, freeze=lambda: None, unfreeze=lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.http.app.gc", nothing)
+        yield
 
 
 @pytest.fixture(scope="session")
