@@ -65,7 +65,8 @@ run: install ## Serve on 127.0.0.1:8000
 
 .PHONY: test
 test: install-dev ## Run the tests; PYTEST="-k name" narrows them
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST)
+# Some shells forbid Python to keep what it compiles: then every one of the many processes here would compile all anew.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: check
 check: install-dev ## Lint, check formatting, types and the layers

@@ -223,13 +223,27 @@ def open_tracing(settings: Settings) -> Tracing | None:
 
 def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
     """One compute operation: with its class, or for any loss."""
+    if cls is not None and not path.endswith(f"/{cls.name}"):
+        route = LossRoute(path, _undocumented, methods=["POST"], include_in_schema=False)
+    else:
+        route = _documented(path, cls)
+    route.loss_class = cls
+    app.router.routes.append(route)
+    app.compute_routes[path] = partial(computing.serve, cls)
+
+
+async def _undocumented() -> None:
+    """An alias's signature, which nothing is made of."""
+
+
+def _documented(path: str, cls: type[LossRequest] | None) -> LossRoute:
+    """The route of a loss by its own name, or of any."""
 
     async def operation(request: Any) -> Any:
         """Only a signature: `LossRoute` serves the requests."""
 
     operation.__annotations__ = {"request": cls or AnyLossRequest, "return": LossAnswer}
-    alias = cls is not None and not path.endswith(f"/{cls.name}")
-    route = LossRoute(
+    return LossRoute(
         path,
         operation,
         methods=["POST"],
@@ -241,12 +255,8 @@ def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequ
         tags=[cls.about.family] if cls else ["any loss"],
         response_description="The loss and its gradients.",
         responses=PROBLEMS,
-        include_in_schema=not alias,
         openapi_extra={"requestBody": {"content": {"application/json": _examples(cls)}}},
     )
-    route.loss_class = cls
-    app.router.routes.append(route)
-    app.compute_routes[path] = partial(computing.serve, cls)
 
 
 async def _refuse(*_: object) -> None:

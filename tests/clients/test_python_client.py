@@ -16,9 +16,9 @@ from tests.serving import RunningServer
 
 
 @pytest.fixture
-def module(clients: dict[str, Future[Client]], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+def module(client_in: Callable[[str], Future[Client]], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Import a module of the client."""
-    folder = clients["python"].result().folder
+    folder = client_in("python").result().folder
     monkeypatch.syspath_prepend(folder.parent)
     return lambda name: importlib.import_module(f"{folder.name}.{name}")
 

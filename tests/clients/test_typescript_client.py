@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -24,9 +25,9 @@ def output(*command: str) -> str:
     return done.stdout
 
 
-def test_a_strict_program_compiles_and_calls(clients: dict[str, Future[Client]], server: RunningServer) -> None:
+def test_a_strict_program_compiles_and_calls(client_in: Callable[[str], Future[Client]], server: RunningServer) -> None:
     tsc, node = needs("tsc"), needs("node")
-    folder = clients["typescript-fetch"].result().folder.parent
+    folder = client_in("typescript-fetch").result().folder.parent
     source = str(shutil.copy(CALLS, folder))
     options = ["--strict", "--target", "es2020", "--lib", "es2020,dom", "--module", "commonjs"]
     options += ["--outDir", str(folder / "out")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +14,17 @@ from tests.serving import RunningServer, serving
 OPEN = b"POST /v1/loss HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+@pytest.fixture(scope="module")
+def short() -> Iterator[RunningServer]:
+    """A server that waits a second."""
+    with serving(GRADWIRE_HEAD_TIMEOUT_SECONDS="1", GRADWIRE_BODY_TIMEOUT_SECONDS="1") as server:
+        yield server
+
+
 @pytest.mark.parametrize("stage", ["nothing", "a head", "a body", "chunks"])
-def test_a_caller_that_goes_silent_is_cut_off(stage: str) -> None:
+def test_a_caller_that_goes_silent_is_cut_off(short: RunningServer, stage: str) -> None:
     sent = {"nothing": b"", "a head": post()[:40], "a body": post()[:-5], "chunks": OPEN + b"5\r\nab"}[stage]
-    with (
-        serving(GRADWIRE_HEAD_TIMEOUT_SECONDS="1", GRADWIRE_BODY_TIMEOUT_SECONDS="1") as server,
-        Caller(server) as slow,
-        Caller(server) as good,
-    ):
+    with Caller(short) as slow, Caller(short) as good:
         slow.send(sent)
         good.send(post())
         assert good.loss() == 4.0
