@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "va
 # Settings of the shell that runs the tests are none of theirs.
 for variable in [name for name in os.environ if name.startswith("GRADWIRE_")]:
     del os.environ[variable]
+# Nor are evaluations to be stored where their own are.
+STATE = tempfile.TemporaryDirectory(prefix="gradwire-tests-")
+os.environ["XDG_STATE_HOME"] = STATE.name
 
 LONGEST = (
     "contract/test_footprint.py",

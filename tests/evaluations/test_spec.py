@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from schemas.evaluation.results import Results
 from schemas.evaluation.spec import RunSpec
-from schemas.evaluation.task import TASKS, task_of
-from schemas.losses import LOSSES
+from schemas.evaluation.task import task_of
 from service.evaluations.metrics.catalogue import METRICS
 from service.evaluations.metrics.plan import check_metrics, plan_of
 from service.evaluations.partial import partial_of
@@ -104,8 +103,24 @@ def test_metrics_that_fit_are_no_faults_and_the_results_are_those_of_the_model(t
         assert Results.model_validate(again).model_dump_json() == read.model_dump_json()
 
 
-def test_tasks_are_told_of_losses_that_there_are() -> None:
-    assert set(TASKS) <= set(LOSSES)
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        ("cross_entropy", "multiclass"),
+        ("nll_loss", "multiclass"),
+        ("next_token_cross_entropy", "multiclass"),
+        ("linear_cross_entropy", None),
+        ("binary_cross_entropy", "binary"),
+        ("soft_margin_loss", "binary"),
+        ("multilabel_soft_margin_loss", "multilabel"),
+        ("huber_loss", "regression"),
+        ("gaussian_nll_loss", "regression"),
+        ("ctc_loss", None),
+        ("kl_div", None),
+    ],
+)
+def test_the_task_of_a_run_follows_from_its_loss(loss: str, task: str | None) -> None:
+    assert task_of(RunSpec(loss=loss)) == task
 
 
 @pytest.mark.parametrize(("classes", "task"), [(None, "binary"), (1, "binary"), (2, "multilabel")])

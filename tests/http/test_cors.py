@@ -35,7 +35,7 @@ def test_a_preflight_of_a_listed_origin_needs_no_key(listed: InProcess) -> None:
     assert answer.status_code == 204
     assert answer.content == b""
     assert answer.headers["access-control-allow-origin"] == PAGE
-    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST"
+    assert answer.headers["access-control-allow-methods"] == "DELETE, GET, HEAD, PATCH, POST"
     allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
     assert {"authorization", "content-type", "content-encoding", "x-request-id", "x-request-timeout-ms"} <= set(allowed)
     assert "inference-header-content-length" in allowed
