@@ -1,0 +1,1 @@
+"""Reports of runs and comparisons, written for people: HTML pages, Markdown and CSV."""

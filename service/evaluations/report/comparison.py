@@ -1,0 +1,236 @@
+"""The comparison of two runs, as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.evaluations.report import meanings
+from service.evaluations.report.evaluation import facts, sample_name
+from service.evaluations.report.metrics import WORST
+from service.evaluations.report.numbers import change, count, figure, finite, interval, level, percent, within
+from service.evaluations.report.outline import Column, Fact, Headline, Page, Plot, Section, Table
+from service.evaluations.report.plots.limits import LINES, Line
+
+
+def comparison_page(report: Mapping[str, Any]) -> Page:
+    """The page of `{"first": ..., "second": ..., "comparison": ...}`."""
+    first, second, held = report["first"], report["second"], report["comparison"]
+    names = _names(first, second)
+    sections = [
+        figures_section(held),
+        lines_section(held, "classes"),
+        lines_section(held, "groups"),
+        changed_section(
+            held, "improved", "Improved most", "Samples whose loss fell most from the first run to the second."
+        ),
+        changed_section(
+            held, "worsened", "Worsened most", "Samples whose loss rose most: what the second run has lost."
+        ),
+        samples_section(held),
+    ]
+    return Page(
+        kind="Comparison",
+        title=f"{names[1]} against {names[0]}",
+        facts=[
+            Fact("first", _described(first, names[0])),
+            Fact("second", _described(second, names[1])),
+            *[fact for fact in facts(first) if fact.name in {"loss", "reduction"}],
+        ],
+        headline=headline(held),
+        cards=cards(held),
+        warnings=warnings(held),
+        sections=[section for section in sections if section is not None],
+    )
+
+
+def headline(held: Mapping[str, Any]) -> Headline:
+    """The difference, with the best interval there is."""
+    by, best = finite(held["difference"]), held.get("bootstrap") or held.get("interval") or {}
+    low, high = finite(best.get("low")), finite(best.get("high"))
+    if by is None:
+        return Headline(
+            "difference of losses", figure(held["difference"]), "", "The losses' difference is no finite number."
+        )
+    written = _signed(by, low, high)
+    if low is None or high is None:
+        return Headline("difference of losses", written, "", f"Over {count(held['pairs'])} pairs there is no interval.")
+    if low > 0 or high < 0:
+        verdict = f"The second run's loss is {'higher' if low > 0 else 'lower'}: more than chance explains at {level(best['level'])} confidence."
+    else:
+        verdict = (
+            f"Neither run is better beyond chance: the {level(best['level'])} interval of the difference holds zero."
+        )
+    ends = interval(low, high, signed=True)
+    return Headline("second run's loss less the first's", written, f"{level(best['level'])} interval: {ends}", verdict)
+
+
+def cards(held: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Both losses, and who is better on how many samples."""
+    second = held["second"]
+    made = [("first run's loss", figure(held["first_loss"])), ("second run's loss", figure(held["second_loss"]))]
+    first, by = finite(held["first_loss"]), finite(held["difference"])
+    if first and by is not None:
+        made.append(("relative", _relative(by / abs(first))))
+    made.append(("pairs", count(held["pairs"])))
+    total = sum(second.values())
+    if total:
+        made.append(("second is better on", percent(second["lower"] / total)))
+    return made
+
+
+def warnings(held: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before trusting a figure."""
+    samples, made = held["samples"], []
+    only = samples["first_only"] + samples["second_only"]
+    if only:
+        made.append(f"{count(only)} samples are in one of the runs only, and left out.")
+    repeated = samples["first_repeated"] + samples["second_repeated"]
+    if repeated:
+        made.append(f"{count(repeated)} samples have an id that a run has more than once; they are left out.")
+    if samples["not_finite"]:
+        made.append(f"{count(samples['not_finite'])} pairs have a loss that is no finite number; they are left out.")
+    if samples["other_class"]:
+        made.append(
+            f"{count(samples['other_class'])} pairs are of another class in the second run: targets have changed."
+        )
+    if samples["other_share"]:
+        made.append(f"{count(samples['other_share'])} pairs weigh differently in the second run.")
+    return made
+
+
+def figures_section(held: Mapping[str, Any]) -> Section:
+    """The difference and all that is known of it."""
+    rows = [
+        ["first run's loss", figure(held["first_loss"], 6), "Over the samples that both runs have."],
+        ["second run's loss", figure(held["second_loss"], 6), "Over the same samples."],
+        [
+            "difference",
+            change(held["difference"]),
+            "The second loss less the first. Below zero the second run is better.",
+        ],
+    ]
+    if finite(held.get("standard_error")) is not None:
+        meaning = "How far the difference would typically be off if the samples were drawn anew."
+        rows.append(["standard error", figure(held["standard_error"]), meaning])
+    normal, bootstrap = held.get("interval"), held.get("bootstrap")
+    if normal:
+        ends = interval(normal["low"], normal["high"], signed=True)
+        meaning = (
+            "Where the difference over all possible samples lies at this level of confidence, from the standard error."
+        )
+        rows.append([f"{level(normal['level'])} interval, normal", ends, meaning])
+    if bootstrap:
+        ends = interval(bootstrap["low"], bootstrap["high"], signed=True)
+        meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
+        rows.append([f"{level(bootstrap['level'])} interval, bootstrap", ends, meaning])
+        meaning = (
+            "The share of resampled data sets on which the second run's loss is the lower. Near 50 % tells nothing."
+        )
+        rows.append(["second is lower in", percent(bootstrap["second_lower"]), meaning])
+    second = held["second"]
+    rows += [
+        ["samples with lower loss", count(second["lower"]), "The second run is better on them."],
+        ["samples with equal loss", count(second["equal"]), ""],
+        ["samples with higher loss", count(second["higher"]), "The first run is better on them."],
+    ]
+    about = (
+        "Each sample is compared with itself, so that hard and easy samples do not blur the difference: "
+        "it can be certain even where the runs' own intervals overlap."
+    )
+    columns = [Column("figure", "text"), Column("value"), Column("meaning", "text")]
+    return Section("figures", "The difference", about, tables=[Table("", columns, rows, brief=20)])
+
+
+def lines_section(held: Mapping[str, Any], kind: str) -> Section | None:
+    """The differences of classes or groups, those that changed most first."""
+    rows_of = [{**each, "name": each.get("name", each.get("group"))} for each in held.get(kind) or ()]
+    if not rows_of:
+        return None
+    ordered = sorted(rows_of, key=lambda each: -abs(finite(each["difference"]) or 0.0))
+    shown = sorted(ordered[:WORST], key=lambda each: -(finite(each["difference"]) or 0.0))
+    lines, rows = [], []
+    for each in shown:
+        by, ends = finite(each["difference"]), each.get("interval") or {}
+        low, high = finite(ends.get("low")), finite(ends.get("high"))
+        if by is not None:
+            lines.append(Line(str(each["name"]), by, low, high))
+        cells = [figure(each["first_loss"]), figure(each["second_loss"]), _signed(by, low, high)]
+        rows.append([str(each["name"]), count(each["pairs"]), *cells, interval(low, high, signed=True)])
+    one = "class" if kind == "classes" else "group"
+    about = f"Each {one}'s difference with its interval. Right of zero the second run is worse, left of it better."
+    if len(ordered) > WORST:
+        about += f" These are the {WORST} that changed most of {count(len(ordered))}; the CSV report has all."
+    title = f"Difference by {one}"
+
+    def draw() -> str:
+        from service.evaluations.report.plots.intervals import intervals
+
+        unit = "second run's loss less the first's"
+        return intervals(
+            lines, name=kind, title=title, about=about, unit=unit, across=("no difference", 0.0), wide=True
+        )
+
+    columns = [Column(one, "given"), Column("pairs"), Column("first"), Column("second"), Column("difference")]
+    columns.append(Column("interval"))
+    plots = [Plot(kind, title, f"difference with its interval, up to {LINES} {kind}", draw)] if lines else []
+    return Section(kind, title, about, plots, [Table("", columns, rows)])
+
+
+def changed_section(held: Mapping[str, Any], kind: str, title: str, about: str) -> Section | None:
+    """The samples that changed most in one direction."""
+    shown: Sequence[Mapping[str, Any]] = held.get(kind) or ()
+    if not shown:
+        return None
+    names = {each["class"]: each["name"] for each in held.get("classes") or ()}
+    classed = any(each.get("class") in names for each in shown)
+    grouped = any(each.get("group") is not None for each in shown)
+    columns = [Column("sample", "given"), Column("first"), Column("second"), Column("difference")]
+    columns += [Column("class", "given")] * classed + [Column("group", "given")] * grouped
+    rows = []
+    for each in shown:
+        row = [sample_name(each), figure(each["first"]), figure(each["second"]), change(each["difference"])]
+        row += [str(names.get(each.get("class"), "–"))] * classed
+        row += ["–" if each.get("group") is None else str(each["group"])] * grouped
+        rows.append(row)
+    return Section(kind, title, about, tables=[Table("", columns, rows, brief=5)])
+
+
+def samples_section(held: Mapping[str, Any]) -> Section:
+    """Which samples were compared, and which were not."""
+    meanings_of = {
+        "pairs": "Samples that both runs have once.",
+        "first_only": "Samples that only the first run has.",
+        "second_only": "Samples that only the second run has.",
+        "first_repeated": "Samples of the first run whose id one of the runs has more than once.",
+        "second_repeated": "Samples of the second run whose id one of the runs has more than once.",
+        "without_loss": "Pairs without a loss: all of a sample's elements are ignored in one of the runs.",
+        "not_finite": "Pairs with a loss that is no finite number.",
+        "other_class": "Pairs whose class differs between the runs.",
+        "other_share": "Pairs whose weight in the mean differs between the runs.",
+    }
+    rows = [[name.replace("_", " "), count(held["samples"][name]), text] for name, text in meanings_of.items()]
+    columns = [Column("samples", "text"), Column("count"), Column("meaning", "text")]
+    about = "Samples pair by their ids, or by batch id and position where they have none. All figures are of pairs with a loss."
+    return Section("samples", "What was compared", about, tables=[Table("", columns, rows)], in_brief=False)
+
+
+def _names(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """The runs' names, their ids where names do not tell them apart."""
+    names = str(first.get("name") or first["id"]), str(second.get("name") or second["id"])
+    return names if names[0] != names[1] else (str(first["id"]), str(second["id"]))
+
+
+def _described(run: Mapping[str, Any], name: str) -> str:
+    return name if name == run["id"] else f"{name} ({run['id']})"
+
+
+def _signed(by: float | None, low: float | None, high: float | None) -> str:
+    """A difference, in as many digits as its interval makes worth reading."""
+    written = within(by, low, high)
+    return f"+{written}" if by is not None and by > 0 else written
+
+
+def _relative(share: float) -> str:
+    written = percent(share)
+    return f"+{written}" if share > 0 else written
