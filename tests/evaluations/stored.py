@@ -60,11 +60,11 @@ async def one_by_one(batches: Sequence[tuple[str, Samples]]) -> AsyncIterator[tu
 
 def stream_of(runs: Mapping[str, Sequence[tuple[str, Samples]]]) -> Stream:
     """What the store's `samples` is, for these runs."""
-    return lambda run_id: one_by_one(runs[run_id])
+    return lambda run_id, through: one_by_one(runs[run_id][:through])
 
 
 def run(name: str, samples: int, **spec: Any) -> Run:
     """A run of so many samples, whose name is its id."""
     now = datetime(2026, 1, 2, tzinfo=UTC)
     asked = RunSpec.model_validate({"loss": "cross_entropy", **spec})
-    return Run(name, asked, None, "sealed", now, now, now, 1, 1, samples, 100)
+    return Run(name, asked, None, "sealed", now, now, now, 1000, 1000, samples, 100)

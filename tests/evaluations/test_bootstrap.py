@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from service.evaluations import resampling
 from service.evaluations.bootstrap import bootstrap
 from tests.evaluations.stored import batched, one_by_one
+from tests.needs import needs_package
+
+stats = needs_package("scipy.stats")
 
 
 def interval_of(losses: Any, shares: Any = None, reduction: Any = "mean", level: float = 0.95, **how: Any) -> Any:

@@ -87,10 +87,11 @@ def test_a_sums_difference_is_of_the_pairs_there_are() -> None:
 @pytest.mark.parametrize("n", [1000, 9000])
 def test_order_batches_and_parts_change_no_bit(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made, draws = drawn(n), np.random.default_rng(9)
-    spec = {"classes": CLASSES, "groups": GROUPS}
 
     def figures() -> str:
-        found = compared(*sides(made, order=draws.permutation(n), size=int(draws.integers(50, n))), **spec)
+        found = compared(
+            *sides(made, order=draws.permutation(n), size=int(draws.integers(50, n))), classes=CLASSES, groups=GROUPS
+        )
         return json.dumps(found)
 
     alone = figures()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.evaluations.comparison import compare
+from tests.evaluations.stored import batched, stream_of
+from tests.evaluations.stored import run as stored
 
 Array = NDArray[Any]
 ANIMALS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -154,7 +159,7 @@ def metrics(
     confidence = probabilities.max(1)
     edges = np.linspace(0, 1, 16)
     place = np.clip(np.digitize(confidence, edges) - 1, 0, 14)
-    bins = []
+    bins: list[dict[str, Any]] = []
     for at in range(15):
         chosen = place == at
         some = bool(chosen.any())
@@ -191,12 +196,6 @@ def metrics(
 
 def comparison(seed: int = 0) -> dict[str, Any]:
     """The comparison of two runs over 5,000 samples."""
-    import asyncio
-
-    from service.evaluations.comparison import compare
-    from tests.evaluations.stored import batched, stream_of
-    from tests.evaluations.stored import run as stored
-
     draws = np.random.default_rng(seed)
     classes, groups = draws.integers(0, 10, 5000), draws.integers(0, 3, 5000)
     first = draws.lognormal(size=5000)

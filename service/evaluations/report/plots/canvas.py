@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import html
 import io
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-# It warns of a home folder that it cannot write to, and does well without.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
-
-import matplotlib as mpl  # noqa: E402 # after its log is quiet
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, ScalarFormatter  # noqa: E402
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
 INK, MUTED, RULE, ACCENT, SECOND, PAPER = (f"#0102{n:02x}" for n in range(10, 16))
 VARIABLES = {
@@ -33,7 +30,7 @@ VARIABLES = {
     SECOND: "var(--second)",
     PAPER: "var(--paper)",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gradwire",
     "path.simplify": False,
@@ -115,7 +112,7 @@ def drawn(
     width: float = WIDTH,
     height: float = 270,
 ) -> str:
-    """The `svg` element that `draw` makes, `width` by `height` points; `title` and `about` are for who cannot see it."""
+    """The `svg` element that `draw` makes, `width` by `height` points; `title` and `about` are read out."""
     texts = Texts()
     with _drawing, mpl.rc_context():
         mpl.rcdefaults()
@@ -142,7 +139,8 @@ def _element(document: str, texts: Texts, name: str, title: str, about: str, wid
     box = found[1] if found else ""
     kind = "wide" if width > WIDTH else "single"
     return (
-        f'<svg class="{kind}" viewBox="{box}" width="{1.22 * width:.0f}" role="img" aria-labelledby="{name}-title {name}-about">'
+        f'<svg class="{kind}" viewBox="{box}" width="{1.22 * width:.0f}" role="img" '
+        f'aria-labelledby="{name}-title {name}-about">'
         f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-about">{html.escape(about)}</desc>'
         f"\n{body}\n</svg>"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -22,12 +24,13 @@ def histogram(
     def draw(figure: Figure, texts: Texts) -> None:
         axes = figure.add_subplot()
         ends = list(edges)
-        tail = len(counts) > 2 and ends[-1] - ends[-2] > 1.5 * (ends[-2] - ends[-3])
+        if ends[0] == ends[-1]:  # all losses are equal
+            ends = [ends[0] - 0.5 * (abs(ends[0]) or 1), ends[0] + 0.5 * (abs(ends[0]) or 1)]
+        usual = median(high - low for low, high in pairwise(ends[:-1])) if len(counts) > 2 else 0.0
+        tail = len(counts) > 2 and ends[-1] - ends[-2] > 2.5 * usual
         if tail:
-            ends[-1] = ends[-2] + (ends[-2] - ends[-3])
-        bars = axes.bar(
-            ends[:-1], counts, width=[high - low for low, high in zip(ends, ends[1:], strict=False)], align="edge"
-        )
+            ends[-1] = ends[-2] + usual
+        bars = axes.bar(ends[:-1], counts, width=[high - low for low, high in pairwise(ends)], align="edge")
         for bar in bars:
             bar.set(facecolor=ACCENT, edgecolor="none", alpha=0.85)
         if tail:
