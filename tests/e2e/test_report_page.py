@@ -16,7 +16,8 @@ pytestmark = pytest.mark.browser
 OVERLAPPING = """
 () => [...document.querySelectorAll("svg")].flatMap((svg) => {
   const boxes = [...svg.querySelectorAll("text")]
-    .filter((text) => text.textContent.trim() && !/rotate\\(-?45|rotate\\(-?90/.test(text.getAttribute("transform") || ""))
+    .filter((text) => text.textContent.trim())
+    .filter((text) => !/rotate\\(-?(45|90)/.test(text.getAttribute("transform") || ""))
     .map((text) => [text.textContent, text.getBoundingClientRect()]);
   return boxes.flatMap(([name, a], at) => boxes.slice(at + 1)
     .filter(([_, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3)

@@ -159,9 +159,8 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
     columns = [Column("quantile", "text"), Column("loss"), Column("meaning", "text")]
     accuracy = held.get("relative_accuracy")
     note = f"Quantiles are within {100 * accuracy:g} % of their value." if accuracy else ""
-    plots = (
-        [Plot("histogram", title, "samples by their loss", draw)] if all(finite(e) is not None for e in edges) else []
-    )
+    shown = bool(ends) and plottable(ends)
+    plots = [Plot("histogram", title, "samples by their loss", draw)] if shown else []
     table = Table("Quantiles", columns, rows, note=note)
     return Section("distribution", "Losses of samples", about, plots, [table], in_brief=False)
 
