@@ -84,13 +84,14 @@ def cards(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     if results.get("ignored"):
         made.append(("ignored", count(results.get("ignored"))))
     for name, held in (results.get("metrics") or {}).items():
-        value = held
+        part = None
+        settings: dict[str, Any] = {}
         if isinstance(held, Mapping):
-            value = next((held[part] for part in ("value", "binary", "macro", "expected") if part in held), None)
+            settings = dict(held)
+            part = next((member for member in ("value", "binary", "macro", "expected") if member in held), None)
+        value = held if not settings else settings.get(part or "")
         if len(made) < 7 and finite(value) is not None:
-            member = "macro" if isinstance(held, Mapping) and "value" not in held and "macro" in held else None
-            settings = dict(held) if isinstance(held, Mapping) else {}
-            made.append((meanings.of_metric(name, member, settings)[0], figure(value)))
+            made.append((meanings.of_metric(name, part, settings)[0], figure(value)))
     return made
 
 

@@ -79,6 +79,14 @@ def test_markdown_tells_the_loss_and_folds_the_rest_up() -> None:
         assert len({line.replace("\\|", "").count("|") for line in lines}) <= 1
 
 
+def test_what_is_of_the_positive_class_is_called_so() -> None:
+    report = drawn.report(2, 200)
+    report["results"]["metrics"] = {"precision": {"binary": 0.75, "micro": 0.5, "macro": 0.25, "weighted": 0.125}}
+    lines = write(report, "markdown").decode().split("\n")
+    assert "| samples | batches | Precision, binary |" in lines
+    assert "| 200 | 20 | 0.7500 |" in lines
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [
