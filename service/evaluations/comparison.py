@@ -62,20 +62,20 @@ async def compare(first: Run, second: Run, stream: Stream) -> dict[str, Any]:
     if reasons:
         raise NotComparable(reasons)
     made = _Comparison(first.spec, second.spec)
-    async for part in pairs((first.id, first.samples), (second.id, second.samples), stream):
+    async for part in pairs(first, second, stream):
         await asyncio.to_thread(made.add, part)
     if not made.pairs:
         raise NotComparable(["no sample is in both runs: samples pair by `sample_ids`, or by batch id and position"])
-    names = await _names(first.id, stream, made.listed())
+    names = await _names(first, stream, made.listed())
     return await asyncio.to_thread(made.results, names)
 
 
-async def _names(run_id: str, stream: Stream, keys: NDArray[np.uint64]) -> dict[int, dict[str, Any]]:
+async def _names(run: Run, stream: Stream, keys: NDArray[np.uint64]) -> dict[int, dict[str, Any]]:
     """The ids, batches and places of some samples, by their keys."""
     found: dict[int, dict[str, Any]] = {}
     if not len(keys):
         return found
-    async for batch_id, batch in stream(run_id):
+    async for batch_id, batch in stream(run.id, run.seq):
         for at in np.flatnonzero(np.isin(batch.keys, keys)).tolist():
             name = None if batch.ids is None else batch.ids[at]
             found[int(batch.keys[at])] = {"id": name, "batch_id": batch_id, "index": at}

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.evaluations.samples import Samples
 
+if TYPE_CHECKING:
+    from service.evaluations.run import Run
+
 TOGETHER: Final = 1 << 20
 """Samples of a run that one pass gathers, about: 40 MB, and as much again to sort them."""
 
-Stream = Callable[[str], AsyncIterator[tuple[str, Samples]]]
-"""The stored samples of a run, by its id: (batch id, samples), batch by batch."""
+Stream = Callable[[str, int], AsyncIterator[tuple[str, Samples]]]
+"""The stored samples of a run, by its id and how many of its batches: (batch id, samples), batch by batch."""
 
 Table = NDArray[np.void]
 ROW: Final = np.dtype(
@@ -43,12 +46,12 @@ class Pairs:
     """Samples whose id one of the runs has more than once: which belongs to which is not known."""
 
 
-async def pairs(first: tuple[str, int], second: tuple[str, int], stream: Stream) -> AsyncIterator[Pairs]:
-    """The pairs of two runs, each (id, samples), part by part. The parts depend on nothing but the numbers of samples."""
-    bits = max(0, (max(first[1], second[1], 1) - 1) // TOGETHER).bit_length()
+async def pairs(first: Run, second: Run, stream: Stream) -> AsyncIterator[Pairs]:
+    """The pairs of two runs, part by part. The parts depend on nothing but the numbers of samples."""
+    bits = max(0, (max(first.samples, second.samples, 1) - 1) // TOGETHER).bit_length()
     for part in range(1 << bits):
-        left = await _gathered(stream(first[0]), part, bits)
-        right = await _gathered(stream(second[0]), part, bits)
+        left = await _gathered(stream(first.id, first.seq), part, bits)
+        right = await _gathered(stream(second.id, second.seq), part, bits)
         yield await asyncio.to_thread(paired, left, right)
 
 

@@ -8,7 +8,18 @@ from typing import Any
 from service.evaluations.report import meanings
 from service.evaluations.report.evaluation import facts, sample_name
 from service.evaluations.report.metrics import WORST
-from service.evaluations.report.numbers import change, count, figure, finite, interval, percent, within
+from service.evaluations.report.numbers import (
+    NONE,
+    change,
+    count,
+    figure,
+    finite,
+    interval,
+    level,
+    percent,
+    plottable,
+    within,
+)
 from service.evaluations.report.outline import Column, Fact, Headline, Page, Plot, Section, Table
 from service.evaluations.report.plots.limits import LINES, Line
 
@@ -49,19 +60,20 @@ def headline(held: Mapping[str, Any]) -> Headline:
     by, best = finite(held["difference"]), held.get("bootstrap") or held.get("interval") or {}
     low, high = finite(best.get("low")), finite(best.get("high"))
     if by is None:
-        return Headline(
-            "difference of losses", figure(held["difference"]), "", "The losses' difference is no finite number."
-        )
+        written, why = figure(held["difference"]), "The losses' difference is no finite number."
+        return Headline("difference of losses", written, "", why)
     written = _signed(by, low, high)
     if low is None or high is None:
         return Headline("difference of losses", written, "", f"Over {count(held['pairs'])} pairs there is no interval.")
-    level = f"{100 * float(best['level']):g} %"
     if low > 0 or high < 0:
-        verdict = f"The second run's loss is {'higher' if low > 0 else 'lower'}: more than chance explains at {level} confidence."
+        side = "higher" if low > 0 else "lower"
+        verdict = f"The second run's loss is {side}: more than chance explains at {level(best['level'])} confidence."
     else:
-        verdict = f"Neither run is better beyond chance: the {level} interval of the difference holds zero."
+        verdict = (
+            f"Neither run is better beyond chance: the {level(best['level'])} interval of the difference holds zero."
+        )
     ends = interval(low, high, signed=True)
-    return Headline("second run's loss less the first's", written, f"{level} interval: {ends}", verdict)
+    return Headline("second run's loss less the first's", written, f"{level(best['level'])} interval: {ends}", verdict)
 
 
 def cards(held: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -118,11 +130,11 @@ def figures_section(held: Mapping[str, Any]) -> Section:
         meaning = (
             "Where the difference over all possible samples lies at this level of confidence, from the standard error."
         )
-        rows.append([f"{percent(normal['level'])} interval, normal", ends, meaning])
+        rows.append([f"{level(normal['level'])} interval, normal", ends, meaning])
     if bootstrap:
         ends = interval(bootstrap["low"], bootstrap["high"], signed=True)
         meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
-        rows.append([f"{percent(bootstrap['level'])} interval, bootstrap", ends, meaning])
+        rows.append([f"{level(bootstrap['level'])} interval, bootstrap", ends, meaning])
         meaning = (
             "The share of resampled data sets on which the second run's loss is the lower. Near 50 % tells nothing."
         )
@@ -152,7 +164,7 @@ def lines_section(held: Mapping[str, Any], kind: str) -> Section | None:
     for each in shown:
         by, ends = finite(each["difference"]), each.get("interval") or {}
         low, high = finite(ends.get("low")), finite(ends.get("high"))
-        if by is not None:
+        if by is not None and plottable(end for end in (by, low, high) if end is not None):
             lines.append(Line(str(each["name"]), by, low, high))
         cells = [figure(each["first_loss"]), figure(each["second_loss"]), _signed(by, low, high)]
         rows.append([str(each["name"]), count(each["pairs"]), *cells, interval(low, high, signed=True)])
@@ -166,7 +178,9 @@ def lines_section(held: Mapping[str, Any], kind: str) -> Section | None:
         from service.evaluations.report.plots.intervals import intervals
 
         unit = "second run's loss less the first's"
-        return intervals(lines, name=kind, title=title, about=about, unit=unit, across=("no difference", 0.0))
+        return intervals(
+            lines, name=kind, title=title, about=about, unit=unit, across=("no difference", 0.0), wide=True
+        )
 
     columns = [Column(one, "given"), Column("pairs"), Column("first"), Column("second"), Column("difference")]
     columns.append(Column("interval"))
@@ -187,8 +201,8 @@ def changed_section(held: Mapping[str, Any], kind: str, title: str, about: str) 
     rows = []
     for each in shown:
         row = [sample_name(each), figure(each["first"]), figure(each["second"]), change(each["difference"])]
-        row += [str(names.get(each.get("class"), "–"))] * classed
-        row += ["–" if each.get("group") is None else str(each["group"])] * grouped
+        row += [str(names.get(each.get("class"), NONE))] * classed
+        row += [NONE if each.get("group") is None else str(each["group"])] * grouped
         rows.append(row)
     return Section(kind, title, about, tables=[Table("", columns, rows, brief=5)])
 
@@ -208,7 +222,10 @@ def samples_section(held: Mapping[str, Any]) -> Section:
     }
     rows = [[name.replace("_", " "), count(held["samples"][name]), text] for name, text in meanings_of.items()]
     columns = [Column("samples", "text"), Column("count"), Column("meaning", "text")]
-    about = "Samples pair by their ids, or by batch id and position where they have none. All figures are of pairs with a loss."
+    about = (
+        "Samples pair by their ids, or by batch id and position where they have none. "
+        "All figures are of pairs with a loss."
+    )
     return Section("samples", "What was compared", about, tables=[Table("", columns, rows)], in_brief=False)
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from service.evaluations.report import meanings
-from service.evaluations.report.metrics import (
-    WORST,
-    calibration_section,
-    confusion_section,
-    metrics_section,
-    per_class,
-)
-from service.evaluations.report.numbers import count, figure, finite, interval, percent, within
+from service.evaluations.report.breakdown import classes_section, groups_section
+from service.evaluations.report.metrics import calibration_section, confusion_section, metrics_section
+from service.evaluations.report.numbers import NONE, count, figure, finite, interval, plottable, within
+from service.evaluations.report.numbers import level as level_of
 from service.evaluations.report.outline import Column, Fact, Headline, Page, Plot, Section, Table
-from service.evaluations.report.plots.limits import LINES, Line
 
 HARDEST = 100  # samples of a page; the JSON report has all that are kept
 
@@ -66,19 +61,19 @@ def facts(run: Mapping[str, Any]) -> list[Fact]:
 def headline(results: Mapping[str, Any]) -> Headline:
     """The loss, with the best interval there is."""
     loss, best = results.get("loss"), results.get("bootstrap") or results.get("interval") or {}
-    low, high, level = best.get("low"), best.get("high"), percent(best.get("level")).replace(".0 %", " %")
+    low, high, level = best.get("low"), best.get("high"), level_of(best.get("level"))
     if not results.get("samples"):
-        return Headline("loss", "–", "", "There are no samples in this run yet.")
+        return Headline("loss", NONE, "", "There are no samples in this run yet.")
     if finite(loss) is None:
         return Headline("loss", figure(loss), "", "The loss is no finite number: at least one sample's is none.")
     ends = interval(low, high)
     sentence = f"The {results['reduction']} loss of {count(results['samples'])} samples is {within(loss, low, high)}"
     sentence += (
         f"; with {level} confidence, that of all such samples is between {ends.replace(' to ', ' and ')}."
-        if (ends != "–")
+        if (ends != NONE)
         else "."
     )
-    return Headline("loss", within(loss, low, high), f"{level} interval: {ends}" if ends != "–" else "", sentence)
+    return Headline("loss", within(loss, low, high), f"{level} interval: {ends}" if ends != NONE else "", sentence)
 
 
 def cards(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -89,13 +84,14 @@ def cards(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     if results.get("ignored"):
         made.append(("ignored", count(results.get("ignored"))))
     for name, held in (results.get("metrics") or {}).items():
-        value = held
+        part = None
+        settings: dict[str, Any] = {}
         if isinstance(held, Mapping):
-            value = next((held[part] for part in ("value", "macro", "expected") if part in held), None)
+            settings = dict(held)
+            part = next((member for member in ("value", "binary", "macro", "expected") if member in held), None)
+        value = held if not settings else settings.get(part or "")
         if len(made) < 7 and finite(value) is not None:
-            member = "macro" if isinstance(held, Mapping) and "value" not in held and "macro" in held else None
-            settings = dict(held) if isinstance(held, Mapping) else {}
-            made.append((meanings.of_metric(name, member, settings)[0], figure(value)))
+            made.append((meanings.of_metric(name, part, settings)[0], figure(value)))
     return made
 
 
@@ -122,14 +118,14 @@ def figures_section(results: Mapping[str, Any]) -> Section:
         rows.append(["standard error", figure(results["standard_error"]), meanings.STANDARD_ERROR])
     if normal:
         rows.append(
-            [f"{percent(normal['level'])} interval, normal", interval(normal["low"], normal["high"]), meanings.NORMAL]
+            [f"{level_of(normal['level'])} interval, normal", interval(normal["low"], normal["high"]), meanings.NORMAL]
         )
     if bootstrap:
         meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
         ends = interval(bootstrap["low"], bootstrap["high"])
-        rows.append([f"{percent(bootstrap['level'])} interval, bootstrap", ends, meaning])
+        rows.append([f"{level_of(bootstrap['level'])} interval, bootstrap", ends, meaning])
     if results["reduction"] == "mean":
-        rows.append(["divisor", figure(results.get("divisor"), 6), meanings.DIVISOR])
+        rows.append(["divisor", figure(results.get("divisor"), 9), meanings.DIVISOR])
     rows.append(["elements", count(results.get("count")), meanings.COUNT])
     rows.append(["ignored", count(results.get("ignored")), meanings.IGNORED])
     columns = [Column("figure", "text"), Column("value"), Column("meaning", "text")]
@@ -144,6 +140,7 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
         return None
     quantiles = [(float(each["q"]), finite(each["value"])) for each in held.get("quantiles") or ()]
     edges, counts = held["histogram"]["edges"], held["histogram"]["counts"]
+    ends = [float(edge) for edge in edges]
     middle = next((value for q, value in quantiles if q == 0.5), None)
     mean = finite(results.get("loss")) if results["reduction"] == "mean" else None
     lines = [(name, value) for name, value in (("mean", mean), ("median", middle)) if value is not None]
@@ -155,8 +152,7 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
     def draw() -> str:
         from service.evaluations.report.plots.histogram import histogram
 
-        ends = [finite(edge) for edge in edges]
-        return histogram([edge for edge in ends if edge is not None], counts, lines, title=title, about=about)
+        return histogram(ends, counts, lines, title=title, about=about)
 
     rows = [["least", figure(held.get("min")), "no sample is below"]]
     rows += [[f"{100 * q:g} %", figure(value), f"{100 * q:g} % of samples are at or below"] for q, value in quantiles]
@@ -164,9 +160,8 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
     columns = [Column("quantile", "text"), Column("loss"), Column("meaning", "text")]
     accuracy = held.get("relative_accuracy")
     note = f"Quantiles are within {100 * accuracy:g} % of their value." if accuracy else ""
-    plots = (
-        [Plot("histogram", title, "samples by their loss", draw)] if all(finite(e) is not None for e in edges) else []
-    )
+    shown = bool(ends) and plottable(ends)
+    plots = [Plot("histogram", title, "samples by their loss", draw)] if shown else []
     table = Table("Quantiles", columns, rows, note=note)
     return Section("distribution", "Losses of samples", about, plots, [table], in_brief=False)
 
@@ -176,11 +171,11 @@ def course_section(results: Mapping[str, Any]) -> Section | None:
     series = results.get("series") or ()
     pieces = [(int(each["samples"]), finite(each["loss"])) for each in series]
     finites = [loss for _, loss in pieces if loss is not None]
-    if len(finites) < 2:
+    if len(finites) < 2 or not plottable(finites):
         return None
     overall = finite(results.get("loss")) if results["reduction"] == "mean" else None
     about = (
-        "Each step is the loss of neighbouring batches. It should go up and down at random around the dashed line; "
+        "Each step is the loss of neighbouring batches. It should go up and down at random; "
         "a step that stays, or a slope, says that the data are sorted or that something changed on the way."
     )
     spread = statistics.stdev(finites)
@@ -194,78 +189,6 @@ def course_section(results: Mapping[str, Any]) -> Section | None:
         return course(drawn, overall, title=title, about=about)
 
     return Section("course", title, f"{about} {note}", [Plot("course", title, "loss by samples", draw)], in_brief=False)
-
-
-def classes_section(results: Mapping[str, Any], metrics: Mapping[str, Any]) -> Section | None:
-    """Each class's loss and metrics, worst first."""
-    held = [each for each in results.get("classes") or () if each.get("count")]
-    if not held:
-        return None
-    others = per_class(metrics)
-    rows = []
-    for each in worst_first(held):
-        place = int(each["class"])
-        low, high = ends(each, results)
-        rows.append(
-            [
-                str(each["name"]),
-                count(each.get("count")),
-                within(each["loss"], low, high),
-                interval(low, high),
-                *(figure(figures[place]) if place < len(figures) else "–" for figures in others.values()),
-            ]
-        )
-    columns = [Column("class", "given"), Column("elements"), Column("loss"), Column(f"{level(results)} interval")]
-    columns += [Column(title) for title in others]
-    return _lines_section("classes", "classes", held, rows[:WORST], columns, results)
-
-
-def groups_section(results: Mapping[str, Any]) -> Section | None:
-    """Each group's loss, worst first."""
-    held = [{**each, "name": each["group"]} for each in results.get("groups") or () if each.get("count")]
-    if not held:
-        return None
-    rows = []
-    for each in worst_first(held)[:WORST]:
-        low, high = ends(each, results)
-        rows.append(
-            [str(each["name"]), count(each.get("samples")), within(each["loss"], low, high), interval(low, high)]
-        )
-    columns = [Column("group", "given"), Column("samples"), Column("loss"), Column(f"{level(results)} interval")]
-    return _lines_section("groups", "groups", held, rows, columns, results)
-
-
-def _lines_section(
-    name: str,
-    many: str,
-    held: Sequence[Mapping[str, Any]],
-    rows: list[list[str]],
-    columns: list[Column],
-    results: Mapping[str, Any],
-) -> Section:
-    """A plot of intervals and its table."""
-    lines = []
-    for each in worst_first(held):
-        loss = finite(each["loss"])
-        if loss is not None:
-            lines.append(Line(str(each["name"]), loss, *ends(each, results)))
-    overall = finite(results.get("loss")) if results["reduction"] == "mean" else None
-    about = (
-        f"Where the model does badly: {many} by their loss, the highest first. Where bars do not overlap, "
-        "the difference is more than chance."
-    )
-    if len(held) > WORST:
-        about += f" These are the {WORST} worst of {count(len(held))}; the CSV report has all."
-    title = f"Loss by {'class' if name == 'classes' else 'group'}"
-
-    def draw() -> str:
-        from service.evaluations.report.plots.intervals import intervals
-
-        across = ("whole run", overall) if overall is not None else None
-        return intervals(lines, name=name, title=title, about=about, unit="loss", across=across)
-
-    plots = [Plot(name, title, f"loss with its interval, up to {LINES} {many}", draw)] if lines else []
-    return Section(name, title, about, plots, [Table("", columns, rows)])
 
 
 def hardest_section(results: Mapping[str, Any]) -> Section | None:
@@ -294,35 +217,10 @@ def hardest_section(results: Mapping[str, Any]) -> Section | None:
     return Section("hardest", "Hardest samples", about, tables=[Table("", columns, rows)])
 
 
-def worst_first(held: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """By loss, the highest first; what is not a finite number before all."""
-    losses = [finite(each["loss"]) for each in held]
-    order = sorted(range(len(held)), key=lambda at: (losses[at] is not None, -(losses[at] or 0.0), at))
-    return [held[at] for at in order]
-
-
-def ends(each: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """The normal interval of a class's or group's loss."""
-    loss, error = finite(each["loss"]), finite(each.get("standard_error"))
-    if loss is None or error is None:
-        return None, None
-    deviations = statistics.NormalDist().inv_cdf(0.5 + _level(results) / 2)
-    return loss - deviations * error, loss + deviations * error
-
-
-def level(results: Mapping[str, Any]) -> str:
-    """The level of confidence, as a percentage."""
-    return f"{100 * _level(results):g} %"
-
-
-def _level(results: Mapping[str, Any]) -> float:
-    return float((results.get("interval") or results.get("bootstrap") or {}).get("level") or 0.95)
-
-
 def sample_name(each: Mapping[str, Any]) -> str:
     """A sample's id; where it has none, its batch and place in it."""
     return str(each["id"]) if each.get("id") is not None else f"{each['batch_id']}[{each['index']}]"
 
 
 def _shown(value: Any) -> str:
-    return "–" if value is None else str(value)
+    return NONE if value is None else str(value)

@@ -30,6 +30,7 @@ METRICS = {
     "r2": ("R²", "The share of the target's variance that predictions explain. 1 is best, 0 is as good as the mean."),
 }
 AVERAGES = {
+    "binary": "Of the positive class.",
     "micro": "Over all predictions together.",
     "macro": "Each class weighs the same.",
     "weighted": "Each class weighs as many samples as it has.",

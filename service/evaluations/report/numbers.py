@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+NONE = "\u2013"
+"""What stands where there is no number: an en dash."""
+MINUS = "\u2212"
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -21,22 +25,29 @@ def finite(value: Any) -> float | None:
     return made if made is not None and math.isfinite(made) else None
 
 
+def plottable(values: Iterable[float]) -> bool:
+    """Whether a plot can show the values: matplotlib's own sums of them must not overflow."""
+    return all(abs(value) < 1e100 for value in values)
+
+
 def count(value: Any) -> str:
     """A count, by thousands."""
-    return "–" if value is None else f"{int(value):,}"
+    return NONE if value is None else f"{int(value):,}"
 
 
 def figure(value: Any, digits: int = 4) -> str:
     """A number in `digits` significant digits; a dash where there is none."""
     made = number(value)
     if made is None:
-        return "–"
+        return NONE
     if math.isnan(made):
         return "not a number"
     if math.isinf(made):
-        return "∞" if made > 0 else "−∞"
+        return "∞" if made > 0 else f"{MINUS}∞"
     if made == 0:
         return "0"
+    if made.is_integer() and abs(made) < 10**digits:
+        return _signed(f"{int(made):,}")
     if not 1e-4 <= abs(made) < 1e7:
         return _signed(f"{made:.{digits - 1}e}")
     return _signed(f"{made:,.{max(0, digits - 1 - math.floor(math.log10(abs(made))))}f}")
@@ -52,14 +63,20 @@ def change(value: Any) -> str:
 def percent(value: Any) -> str:
     """A share of 1, as a percentage."""
     made = finite(value)
-    return "–" if made is None else _signed(f"{100 * made:.1f} %")
+    return NONE if made is None else _signed(f"{100 * made:.1f} %")
+
+
+def level(value: Any) -> str:
+    """A level of confidence, as a percentage."""
+    made = finite(value)
+    return NONE if made is None else f"{100 * made:g} %"
 
 
 def interval(low: Any, high: Any, *, signed: bool = False) -> str:
     """An interval, in as many digits as its width makes worth reading; a dash where an end is missing."""
     ends = finite(low), finite(high)
     if ends[0] is None or ends[1] is None:
-        return "–"
+        return NONE
     write = change if signed else figure
     digits = digits_for(ends[0], ends[1])
     if digits is None:
@@ -86,4 +103,4 @@ def digits_for(low: float, high: float) -> int | None:
 
 def _signed(written: str) -> str:
     """With a real minus."""
-    return written.replace("-", "−") if written.startswith("-") else written
+    return written.replace("-", MINUS) if written.startswith("-") else written

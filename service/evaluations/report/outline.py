@@ -27,6 +27,10 @@ class Table:
     note: str = ""
 
 
+BESIDE = 5
+"""Columns of a table that may stand beside a plot."""
+
+
 @dataclass
 class Plot:
     """One plot, drawn only where a format shows plots. `draw` gives an `svg` element."""
@@ -47,6 +51,11 @@ class Section:
     plots: list[Plot] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     in_brief: bool = True
+
+    @property
+    def beside(self) -> bool:
+        """Whether plots and tables fit beside each other."""
+        return bool(self.plots) and bool(self.tables) and len(self.tables[0].columns) <= BESIDE
 
 
 @dataclass

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from service.evaluations.report.evaluation import sample_name
@@ -60,14 +60,7 @@ def evaluation_rows(report: Mapping[str, Any]) -> Iterator[Row]:
     for name, count in (results.get("not_finite") or {}).items():
         yield "not_finite", name, None, count, None, None
     yield from _spread(results.get("sample_loss") or {})
-    level = float(ends.get("level") or boot.get("level") or 0.95)
-    for many, kind in (("classes", "class"), ("groups", "group")):
-        for each in results.get(many) or ():
-            key = each.get("name", each.get("group"))
-            yield kind, "loss", key, number(each["loss"]), *_ends(each, level)
-            for name in ("standard_error", "divisor", "count", "samples"):
-                if name in each:
-                    yield kind, name, key, number(each[name]) if name != "count" else each[name], None, None
+    yield from _parts(results, float(ends.get("level") or boot.get("level") or 0.95))
     yield from _metrics(results)
     for each in results.get("hardest") or ():
         yield "hardest", "loss", sample_name(each), number(each["loss"]), None, None
@@ -101,6 +94,16 @@ def comparison_rows(report: Mapping[str, Any]) -> Iterator[Row]:
                 yield kind, name, sample_name(each), number(each[name]), None, None
 
 
+def _parts(results: Mapping[str, Any], level: float) -> Iterator[Row]:
+    for many, kind in (("classes", "class"), ("groups", "group")):
+        for each in results.get(many) or ():
+            key = each.get("name", each.get("group"))
+            yield kind, "loss", key, number(each["loss"]), *_ends(each, level)
+            for name in ("standard_error", "divisor", "count", "samples"):
+                if name in each:
+                    yield kind, name, key, number(each[name]) if name != "count" else each[name], None, None
+
+
 def _texts(run: Mapping[str, Any], section: str) -> Iterator[Row]:
     for name in ("id", "name", "loss", "reduction", "dtype", "state", "created_at", "sealed_at"):
         if run.get(name):
@@ -131,16 +134,25 @@ def _metrics(results: Mapping[str, Any]) -> Iterator[Row]:
             continue
         for at, value in enumerate(held.get("per_class") or ()):
             yield "metric_of_class", name, names.get(at, str(at)), number(value), None, None
-        for each in held.get("bins") or ():
-            for part in ("count", "confidence", "accuracy"):
-                value = each[part] if part == "count" else number(each[part])
-                yield "calibration", part, None, value, number(each["low"]), number(each["high"])
+        yield from _bins(held.get("bins") or ())
     confused = metrics.get("confusion_matrix")
     if isinstance(confused, Mapping):
-        for true, row in zip(confused["classes"], confused["counts"], strict=True):
-            for taken, count in zip(confused["classes"], row, strict=True):
-                if count:
-                    yield "confusion", str(true), str(taken), count, None, None
+        yield from _confusions(confused)
+
+
+def _bins(bins: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    for at, each in enumerate(bins):
+        for part in ("count", "confidence", "accuracy"):
+            value = each[part] if part == "count" else number(each[part])
+            yield "calibration", part, at, value, number(each["low"]), number(each["high"])
+
+
+def _confusions(confused: Mapping[str, Any]) -> Iterator[Row]:
+    """The cells that are not zero: a thousand classes have a million of them."""
+    for true, row in zip(confused["classes"], confused["counts"], strict=True):
+        for taken, count in zip(confused["classes"], row, strict=True):
+            if count:
+                yield "confusion", str(true), str(taken), count, None, None
 
 
 def _difference(section: str, key: Any, held: Mapping[str, Any]) -> Iterator[Row]:

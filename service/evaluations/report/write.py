@@ -17,7 +17,7 @@ MEDIA_TYPES: Final[Mapping[Format, str]] = {
 def write(report: Mapping[str, Any], form: Format) -> bytes:
     """The report of a run, `{"evaluation", "results"}`, or of two, `{"first", "second", "comparison"}`, in UTF-8.
 
-    Runs as JSON shows them; numbers that are not finite as floats or as the strings that JSON has for them. Equal reports
+    Runs as JSON shows them; what is not finite as a float or as the string that JSON has for it. Equal reports
     give equal bytes. It takes up to some seconds of a thread: matplotlib draws.
     """
     if form == "csv":

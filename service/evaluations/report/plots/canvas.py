@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import html
 import io
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-# It warns of a home folder that it cannot write to, and does well without.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
-
-import matplotlib as mpl  # noqa: E402 # after its log is quiet
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
 INK, MUTED, RULE, ACCENT, SECOND, PAPER = (f"#0102{n:02x}" for n in range(10, 16))
 VARIABLES = {
@@ -32,7 +30,7 @@ VARIABLES = {
     SECOND: "var(--second)",
     PAPER: "var(--paper)",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gradwire",
     "path.simplify": False,
@@ -57,8 +55,13 @@ STYLE = {
     "xtick.labelsize": 9.5,
     "ytick.labelsize": 9.5,
     "hatch.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "legend.handlelength": 1.6,
+    "legend.labelcolor": INK,
 }
 POINTS = 72  # an inch has as many
+WIDTH = 460  # points of a plot that stands beside its table; alone on a line it may be twice as wide
 LONGEST = 22  # characters of a name that a plot shows
 
 # matplotlib's settings and fonts are the process's: one drawing at a time.
@@ -101,9 +104,15 @@ def printable(text: str) -> str:
 
 
 def drawn(
-    draw: Callable[[Figure, Texts], None], *, name: str, title: str, about: str, width: float = 460, height: float = 270
+    draw: Callable[[Figure, Texts], None],
+    *,
+    name: str,
+    title: str,
+    about: str,
+    width: float = WIDTH,
+    height: float = 270,
 ) -> str:
-    """The `svg` element that `draw` makes, `width` by `height` points; `title` and `about` are for who cannot see it."""
+    """The `svg` element that `draw` makes, `width` by `height` points; `title` and `about` are read out."""
     texts = Texts()
     with _drawing, mpl.rc_context():
         mpl.rcdefaults()
@@ -113,10 +122,10 @@ def drawn(
         draw(figure, texts)
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _element(written.getvalue(), texts, name, title, about)
+    return _element(written.getvalue(), texts, name, title, about, width)
 
 
-def _element(document: str, texts: Texts, name: str, title: str, about: str) -> str:
+def _element(document: str, texts: Texts, name: str, title: str, about: str, width: float) -> str:
     """The document's `svg` element, fit for a page that holds others."""
     body = document[document.index(">", document.index("<svg")) + 1 : document.rindex("</svg>")]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<title>.*?</title>", "", body, flags=re.DOTALL)
@@ -128,11 +137,23 @@ def _element(document: str, texts: Texts, name: str, title: str, about: str) -> 
     body = re.sub(r"\n\s*", "\n", texts.put_back(body)).strip()
     found = re.search(r'viewBox="([^"]*)"', document)
     box = found[1] if found else ""
+    kind = "wide" if width > WIDTH else "single"
     return (
-        f'<svg viewBox="{box}" role="img" aria-labelledby="{name}-title {name}-about">'
+        f'<svg class="{kind}" viewBox="{box}" width="{1.22 * width:.0f}" role="img" '
+        f'aria-labelledby="{name}-title {name}-about">'
         f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-about">{html.escape(about)}</desc>'
         f"\n{body}\n</svg>"
     )
+
+
+def plain() -> ScalarFormatter:
+    """Ticks in as many decimals as they need, without a common part taken out."""
+    return ScalarFormatter(useOffset=False, useMathText=False)
+
+
+def counted() -> FuncFormatter:
+    """Ticks of counts, by thousands."""
+    return FuncFormatter(lambda value, _: f"{value:,.0f}")
 
 
 def ruled(axes: Axes, which: str) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from service.evaluations.report.numbers import figure as written
-from service.evaluations.report.plots.canvas import ACCENT, SECOND, Texts, drawn, ruled
+from service.evaluations.report.plots.canvas import ACCENT, SECOND, WIDTH, Texts, counted, drawn, plain, ruled
 
 
 def course(pieces: Sequence[tuple[int, float]], overall: float | None, *, title: str, about: str) -> str:
@@ -23,16 +22,16 @@ def course(pieces: Sequence[tuple[int, float]], overall: float | None, *, title:
         axes.stairs(losses, ends, baseline=None, color=ACCENT, linewidth=1.4)
         if overall is not None:
             axes.axhline(overall, color=SECOND, linewidth=1.4, linestyle="--")
-            axes.annotate(texts.mark("whole run"), (1, overall), xycoords=("axes fraction", "data"), xytext=(0, 4),
-                          textcoords="offset points", ha="right", va="bottom", fontsize=9.5, color=SECOND)  # fmt: skip
+            axes.annotate(texts.mark("whole run"), (1, overall), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                          textcoords="offset points", ha="left", va="center", fontsize=9.5, color=SECOND)  # fmt: skip
         axes.set_xlim(0, max(ends[-1], 1))
         axes.margins(y=0.12)
         axes.set_xlabel("samples, by their batches' ids")
         axes.set_ylabel("loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(counted())
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, 3)))
+        axes.yaxis.set_major_formatter(plain())
         ruled(axes, "y")
 
-    return drawn(draw, name="course", title=title, about=about)
+    return drawn(draw, name="course", title=title, about=about, width=2 * WIDTH, height=250)

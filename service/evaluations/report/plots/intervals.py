@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from service.evaluations.report.numbers import figure as written
-from service.evaluations.report.plots.canvas import ACCENT, MUTED, SECOND, Texts, drawn, ruled
+from service.evaluations.report.plots.canvas import ACCENT, MUTED, SECOND, WIDTH, Texts, drawn, plain, ruled
 from service.evaluations.report.plots.limits import LINES, Line
 
 
 def intervals(
-    lines: Sequence[Line], *, name: str, title: str, about: str, unit: str, across: tuple[str, float] | None
+    lines: Sequence[Line],
+    *,
+    name: str,
+    title: str,
+    about: str,
+    unit: str,
+    across: tuple[str, float] | None,
+    wide: bool = False,
 ) -> str:
     """Up to `LINES` figures from the top down; `across` is a named value marked through all of them."""
     shown = lines[:LINES]
@@ -48,9 +54,11 @@ def intervals(
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, 3)))
+        axes.xaxis.set_major_formatter(plain())
         axes.set_xlabel(unit)
         ruled(axes, "x")
         axes.spines["bottom"].set_visible(True)
 
-    return drawn(draw, name=name, title=title, about=about, height=70 + 20 * max(len(shown), 2))
+    return drawn(
+        draw, name=name, title=title, about=about, width=WIDTH * (1 + wide), height=70 + 20 * max(len(shown), 2)
+    )

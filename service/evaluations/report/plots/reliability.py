@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from service.evaluations.report.plots.canvas import ACCENT, INK, MUTED, Texts, drawn, ruled
+from service.evaluations.report.plots.canvas import ACCENT, INK, MUTED, Texts, counted, drawn, ruled
 
 
 def reliability(bins: Sequence[tuple[float, float, int, float, float]], *, title: str, about: str) -> str:
@@ -40,7 +40,7 @@ def reliability(bins: Sequence[tuple[float, float, int, float, float]], *, title
         below.set_xlabel("confidence")
         below.xaxis.set_major_formatter(percentages)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        below.yaxis.set_major_formatter(counted())
         ruled(below, "y")
         figure.align_ylabels([above, below])
 
