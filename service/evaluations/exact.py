@@ -26,6 +26,8 @@ Sums = dict[int, int]
 _BITS = 53
 _HALF = 27
 _LOW = (1 << _HALF) - 1
+_FEW = 64
+"""Terms of which two limbs' sums fit into one int64: 2^(28 + 27) each."""
 
 
 def sums(slots: NDArray[np.intp], numbers: NDArray[np.float64]) -> Sums:
@@ -76,14 +78,19 @@ def _added(
         used, cells = np.unique(cells, return_inverse=True)
         columns = [np.bincount(cells, limb, len(used)) for limb in limbs]
     of_slots, of_exponents = np.divmod(used, span)
-    rows = [column.astype(np.int64).tolist() for column in columns]
+    whole = [column.astype(np.int64) for column in columns]
+    width = _HALF
+    if len(slots) <= _FEW:
+        whole = [whole[at] + (whole[at + 1] << _HALF) for at in range(0, len(whole), 2)]
+        width = 2 * _HALF
+    rows = [column.tolist() for column in whole]
     for slot, exponent, *parts in zip(of_slots.tolist(), of_exponents.tolist(), *rows, strict=True):
-        whole = 0
-        for part in reversed(parts):
-            whole = (whole << _HALF) + part
+        total = parts[-1]
+        for part in parts[-2::-1]:
+            total = (total << width) + part
         by = exponent + least + shift
         # Below the least normal number mantissas end in as many zeros: nothing is lost to the right.
-        found[slot] = found.get(slot, 0) + (whole << by if by >= 0 else whole >> -by)
+        found[slot] = found.get(slot, 0) + (total << by if by >= 0 else total >> -by)
     return found
 
 
@@ -101,7 +108,7 @@ def rounded(total: int, unit: int = UNIT) -> float:
 def quotient(numerator: int, denominator: int) -> float:
     """The float64 nearest to the quotient; what IEEE 754 makes of a division by zero."""
     if not denominator:
-        return math.copysign(math.inf, numerator) if numerator else math.nan
+        return math.nan if not numerator else math.inf if numerator > 0 else -math.inf
     try:
         return numerator / denominator  # Python rounds the quotient of two integers correctly, whatever their size
     except OverflowError:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.evaluation.spec import MetricSpec, RunSpec
+from schemas.evaluation.spec import MetricSpec
 from schemas.evaluation.task import Task
 from service.evaluations.exact import UNIT, Sums, quotient
 from service.evaluations.metrics import averages, calibration, ranking, residuals
@@ -57,9 +57,9 @@ class Setting:
     threshold: float
 
     @classmethod
-    def of(cls, spec: RunSpec, metric: MetricSpec, task: Task) -> Setting:
+    def of(cls, task: Task, classes: tuple[str, ...], metric: MetricSpec) -> Setting:
         """What is left out has its default."""
-        names = tuple(spec.classes or ())
+        names = classes
         if task == "binary":
             names = (f"not {names[0]}", names[0]) if names else ("0", "1")
         threshold = 0.5 if metric.threshold is None else metric.threshold
@@ -100,19 +100,15 @@ class Metric:
     takes: tuple[str, ...] = ()
     most_classes: int | None = None
 
-    def counters(self, setting: Setting) -> tuple[Counter, ...]:
-        return (self.counter(setting),)
-
     def figure(self, setting: Setting, counts: Counts, rows: int, undefined: bool) -> Any:
         """What the report has under the metric's name."""
         found = self.compute(Seen(setting, counts, rows))
         return _spoiled(found) if undefined else found
 
-    def fault(self, spec: RunSpec, metric: MetricSpec, task: Task) -> str | None:
+    def fault(self, loss: str, task: Task, classes: int, metric: MetricSpec) -> str | None:
         """Why it can't be computed in this run, if it can't."""
         if task not in self.tasks:
-            return f"{metric.name} is of {' and '.join(self.tasks)} predictions; those of {spec.loss} are {task}"
-        classes = len(spec.classes or ())
+            return f"{metric.name} is of {' and '.join(self.tasks)} predictions; those of {loss} are {task}"
         if task in ("multiclass", "multilabel") and not classes:
             return f"{metric.name} needs the run's classes"
         if self.most_classes is not None and classes > self.most_classes:

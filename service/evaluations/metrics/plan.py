@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from schemas.evaluation.spec import MetricSpec, RunSpec
-from schemas.evaluation.task import task_of
+from schemas.evaluation.task import Task, task_of
 from schemas.problem import Fault, pointer
 from service.evaluations.cells import counted
 from service.evaluations.coding import Cells
@@ -61,19 +62,20 @@ class Plan:
 
 def plan_of(spec: RunSpec) -> Plan:
     """The plan of a run whose metrics are checked."""
-    settings = tuple([_setting(spec, metric) for metric in spec.metrics])
+    return _plan(spec.loss, task_of(spec), tuple(spec.classes or ()), tuple(spec.metrics))
+
+
+@lru_cache(256)
+def _plan(loss: str, task: Task | None, classes: tuple[str, ...], metrics: tuple[MetricSpec, ...]) -> Plan:
+    settings = []
     counters: dict[str, Counter] = {}
-    for setting in settings:
-        for counter in METRICS[setting.name].counters(setting):
-            counters.setdefault(counter.name, counter)
-    return Plan(settings, tuple(counters.values()))
-
-
-def _setting(spec: RunSpec, metric: MetricSpec) -> Setting:
-    task = task_of(spec)
-    if task is None or METRICS[metric.name].fault(spec, metric, task):
-        raise ValueError(f"{metric.name} does not fit the run")
-    return Setting.of(spec, metric, task)
+    for metric in metrics:
+        if task is None or METRICS[metric.name].fault(loss, task, len(classes), metric):
+            raise ValueError(f"{metric.name} does not fit the run")
+        settings.append(Setting.of(task, classes, metric))
+        counter = METRICS[metric.name].counter(settings[-1])
+        counters.setdefault(counter.name, counter)
+    return Plan(tuple(settings), tuple(counters.values()))
 
 
 def check_metrics(spec: RunSpec) -> list[Fault]:
@@ -84,7 +86,7 @@ def check_metrics(spec: RunSpec) -> list[Fault]:
         detail = (
             f"{spec.loss} has no predictions that metrics could be computed of"
             if task is None
-            else METRICS[metric.name].fault(spec, metric, task)
+            else METRICS[metric.name].fault(spec.loss, task, len(spec.classes or ()), metric)
         )
         if detail is None and metric.name in [other.name for other in spec.metrics[:at]]:
             detail = f"{metric.name} is there twice"
