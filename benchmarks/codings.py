@@ -16,10 +16,10 @@ import numpy as np
 import orjson
 from isal import isal_zlib
 from numpy.typing import NDArray
-from service.http.zstd import zstd
 
 from service.http.content_decoding import open_decoder
 from service.http.content_encoding import Coding, encode
+from service.zstd import zstd
 
 GZIP: Final = 31  # zlib's window bits for gzip
 LINKS: Final = {"100 Mbit/s": 12.5e6, "1 Gbit/s": 125e6}

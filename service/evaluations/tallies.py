@@ -15,8 +15,8 @@ from service.evaluations.tally import Tally
 SNAPSHOT_EVERY = 256
 """Batches after which a tally is saved: so many partials are folded at most when a run is opened again."""
 MOST_RUNS = 256
-MOST_BYTES = 64 << 20
-"""Tallies kept in memory: of so many runs, of so many bytes as encoded."""
+MOST_BYTES = 256 << 20
+"""Tallies kept in memory: of so many runs, and of so many bytes together beside the newest."""
 
 
 class DamagedRun(Exception):
@@ -66,10 +66,8 @@ class Tallies:
         with running.lock:
             return total_of(self._catch_up(run_id, running))
 
-    def fold(
-        self, run_id: str, added: list[tuple[int, Partial, int]], least: int
-    ) -> tuple[dict[str, Any], Snapshot | None]:
-        """Fold batches that this process has committed: number, partial, its bytes. Answers a running total.
+    def fold(self, run_id: str, added: list[tuple[int, Partial]], least: int) -> tuple[dict[str, Any], Snapshot | None]:
+        """Fold batches that this process has committed: number and partial. Answers a running total.
 
         In it are these and the first `least` batches, whoever committed them. With it comes a tally to be saved, where
         it is time for one. Raises as `current` does.
@@ -77,15 +75,15 @@ class Tallies:
         running = self._of(run_id)
         with running.lock:
             tally = running.tally
-            for seq, partial, nbytes in added:
+            for seq, partial in added:
                 if tally is None or seq > running.seq + 1:  # others' batches lie between
                     tally = self._catch_up(run_id, running)
                 if seq == running.seq + 1:
                     tally.add(partial)
                     running.seq = seq
-                    running.nbytes += nbytes
             if tally is None or running.seq < least:
                 tally = self._catch_up(run_id, running)
+            running.nbytes = tally.nbytes
             due = running.seq - running.saved >= SNAPSHOT_EVERY
             return total_of(tally), self._snapshot(run_id, running, tally) if due else None
 
@@ -113,7 +111,6 @@ class Tallies:
     def _snapshot(self, run_id: str, running: _Running, tally: Tally) -> Snapshot:
         data = tally.encode()
         running.saved = running.seq
-        running.nbytes = len(data)
         return Snapshot(run_id, running.seq, data)
 
     def _catch_up(self, run_id: str, running: _Running) -> Tally:
@@ -127,7 +124,6 @@ class Tallies:
                 for seq, data in rows:
                     running.tally.add(Partial.decode(data))
                     running.seq = seq
-                    running.nbytes += len(data)
                 if rows:
                     continue
                 found = folding.snapshot(connection, run_id)
@@ -135,7 +131,8 @@ class Tallies:
                     raise DamagedRun(f"{run_id}: nothing holds batch {running.seq + 1}")
                 running.seq, data = found
                 running.tally = Tally.decode(spec, data)
-                running.saved, running.nbytes = running.seq, len(data)
+                running.saved = running.seq
+            running.nbytes = running.tally.nbytes
             return running.tally
 
 

@@ -85,6 +85,11 @@ class Tally:
         other.hardest = list(self.hardest)
         return other
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the dense counts, which are nearly all that it takes in memory."""
+        return sum(counts.nbytes for counts in self._cells.values())
+
     def cells(self, name: str) -> NDArray[np.int64]:
         """Counts by cell, dense; not to be written to."""
         found = self._cells.get(name)

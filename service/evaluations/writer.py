@@ -175,8 +175,8 @@ class Writer:
             if not change.done.done():
                 change.done.set_result(result)
 
-    def _write(self, group: list[_Batch]) -> list[tuple[Outcome | Exception, int]]:
-        """Write a group; for each batch its outcome and the bytes of its partial. On the writing thread."""
+    def _write(self, group: list[_Batch]) -> list[Outcome | Exception]:
+        """Write a group; for each batch its outcome. On the writing thread."""
         packs: list[Packed | Exception] = []
         for one in group:
             try:
@@ -185,7 +185,7 @@ class Writer:
                 packs.append(error)
         sound = [pack for pack in packs if isinstance(pack, Packed)]
         outcomes = iter(self._transact(sound))
-        return [(pack, 0) if isinstance(pack, Exception) else (next(outcomes), len(pack.partial)) for pack in packs]
+        return [pack if isinstance(pack, Exception) else next(outcomes) for pack in packs]
 
     def _transact(self, packs: list[Packed]) -> list[Outcome | Exception]:
         try:
@@ -212,30 +212,30 @@ class Writer:
         self._stored += before - room.bytes_of_store
         return outcomes
 
-    async def _answer(self, group: list[_Batch], written: list[tuple[Outcome | Exception, int]]) -> None:
+    async def _answer(self, group: list[_Batch], written: list[Outcome | Exception]) -> None:
         """Fold what was written, and tell those that wait."""
-        by_run: dict[str, list[tuple[_Batch, Placed, int]]] = {}
-        for one, (outcome, nbytes) in zip(group, written, strict=True):
+        by_run: dict[str, list[tuple[_Batch, Placed]]] = {}
+        for one, outcome in zip(group, written, strict=True):
             if isinstance(outcome, Placed):
-                by_run.setdefault(one.run_id, []).append((one, outcome, nbytes))
+                by_run.setdefault(one.run_id, []).append((one, outcome))
             elif not one.done.done():
                 one.done.set_exception(outcome)
         for run_id, placed in by_run.items():
             await self._tell(run_id, placed)
 
-    async def _tell(self, run_id: str, placed: list[tuple[_Batch, Placed, int]]) -> None:
+    async def _tell(self, run_id: str, placed: list[tuple[_Batch, Placed]]) -> None:
         """Fold the stored batches of one run, and tell those that wait for them."""
-        added = [(place.seq, one.new.partial, nbytes) for one, place, nbytes in placed if not place.duplicate]
-        least = max(place.seq for _, place, _ in placed)
+        added = [(place.seq, one.new.partial) for one, place in placed if not place.duplicate]
+        least = max(place.seq for _, place in placed)
         fold = functools.partial(self._tallies.fold, run_id, added, least)
         try:
             total, snapshot = await asyncio.get_running_loop().run_in_executor(self._folding, fold)
         except Exception as error:  # noqa: BLE001 # they are told, and ask again: the batches are stored
-            for one, _, _ in placed:
+            for one, _ in placed:
                 if not one.done.done():
                     one.done.set_exception(error)
             return
-        for one, place, _ in placed:
+        for one, place in placed:
             if not one.done.done():
                 one.done.set_result(Added(place.seq, place.duplicate, place.answer, total))
         if snapshot is not None and not self._closing:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.evaluations.partial import partial_of
@@ -70,6 +70,7 @@ def test_none_are_kept_where_none_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
+@settings(deadline=None)
 @given(data=st.data())
 def test_partitions_and_orders_change_nothing(named: bool, data: st.DataObject) -> None:
     losses = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.0, math.nan, math.inf]), min_size=1, max_size=30))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ def _counts(losses: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.bincount(sketch.cells(losses), minlength=sketch.CELLS)
 
 
+@settings(deadline=None)
 @given(st.floats(2.3e-308, 1.7e308))
 def test_buckets_are_the_librarys(loss: float) -> None:
     mapping = sketch._MAPPING
@@ -23,6 +24,7 @@ def test_buckets_are_the_librarys(loss: float) -> None:
     assert plus - sketch._ZERO == sketch._ZERO - minus
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=40))
 def test_buckets_are_in_the_order_of_losses(losses: list[float]) -> None:
     cells = sketch.cells(np.sort(losses))

@@ -174,7 +174,7 @@ class ScoreBins(_Counting):
         half = self.bins // 2
         steps = half // OCTAVES
         above = probabilities >= 0.5
-        near = np.where(above, 1 - probabilities, probabilities)  # exact: 1 - p is, from a half on
+        near = np.minimum(probabilities, 1 - probabilities)  # 1 - p is exact from a half on
         # The upper bits of a positive float, read as an integer, rise as it does: `steps` to each octave.
         upper = (near + 0.0).view(np.int64) >> (52 - (steps.bit_length() - 1))
         bins = np.clip(upper - (1022 - OCTAVES) * steps, 0, half - 1)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from service.evaluations.refusals import BatchReused, EvaluationRefused, RunFull, RunSealed, StoreFull
 from service.evaluations.store import clock
@@ -15,6 +15,27 @@ from service.evaluations.store.tables import batches, partials, runs
 
 ROW_BYTES = 200
 """About what a batch's row takes beside what callers send."""
+
+LOOKED_UP = 200
+"""Ids looked for in one statement."""
+
+# Made once: to build a statement takes longer than to run it.
+THERE = select(batches.c.id_length, batches.c.batch_id, batches.c.digest, batches.c.seq, batches.c.answer).where(
+    batches.c.run_id == bindparam("run"),
+    batches.c.id_length.in_(bindparam("lengths", expanding=True)),
+    batches.c.batch_id.in_(bindparam("ids", expanding=True)),
+)
+NEW_BATCHES, NEW_PARTIALS = insert(batches), insert(partials)
+GROWN = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        last_seq=bindparam("seq"),
+        samples=bindparam("total"),
+        stored_bytes=bindparam("bytes"),
+        updated_at=bindparam("moment"),
+    )
+)
 
 
 @dataclass(slots=True)
@@ -100,23 +121,17 @@ def add(connection: Connection, group: list[Packed], room: Room) -> list[Outcome
 
 def known(connection: Connection, run_id: str, batch_id: str) -> tuple[bytes, Placed] | None:
     """The digest and place of the batch of this id in a run."""
-    query = select(batches.c.digest, batches.c.seq, batches.c.answer).where(
-        batches.c.run_id == run_id, batches.c.id_length == len(batch_id), batches.c.batch_id == batch_id
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(THERE, {"run": run_id, "lengths": [len(batch_id)], "ids": [batch_id]}).first()
     return None if row is None else (row.digest, Placed(row.seq, True, json.loads(row.answer)))
 
 
 def _open(connection: Connection, run: tuple[str, str | None], group: list[Packed]) -> _Adding:
     row = find(connection, *run, lock=True)
     found = {}
-    columns = (batches.c.id_length, batches.c.batch_id, batches.c.digest, batches.c.seq, batches.c.answer)
-    for start in range(0, len(group), 200):
-        keys = [one.key for one in group[start : start + 200]]
-        query = select(*columns).where(
-            batches.c.run_id == run[0], tuple_(batches.c.id_length, batches.c.batch_id).in_(keys)
-        )
-        for length, batch_id, digest, seq, answer in connection.execute(query):
+    for start in range(0, len(group), LOOKED_UP):
+        keys = [one.key for one in group[start : start + LOOKED_UP]]
+        given = {"run": run[0], "lengths": list({length for length, _ in keys}), "ids": [one for _, one in keys]}
+        for length, batch_id, digest, seq, answer in connection.execute(THERE, given):
             found[length, batch_id] = (digest, Placed(seq, True, json.loads(answer)))
     moment = max(clock.now(), row.updated_at)
     return _Adding(row, found, moment, row.last_seq, row.samples, row.stored_bytes)
@@ -159,12 +174,7 @@ def _place(adding: _Adding, one: Packed, room: Room) -> Outcome:
 
 
 def _write(connection: Connection, adding: _Adding) -> None:
-    connection.execute(insert(batches), adding.new)
-    connection.execute(insert(partials), adding.partials)
-    grown = {
-        "last_seq": adding.seq,
-        "samples": adding.samples,
-        "stored_bytes": adding.stored,
-        "updated_at": adding.moment,
-    }
-    connection.execute(update(runs).where(runs.c.id == adding.row.id).values(grown))
+    connection.execute(NEW_BATCHES, adding.new)
+    connection.execute(NEW_PARTIALS, adding.partials)
+    grown = {"seq": adding.seq, "total": adding.samples, "bytes": adding.stored, "moment": adding.moment}
+    connection.execute(GROWN, {"run": adding.row.id, **grown})

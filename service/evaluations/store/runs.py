@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
 
 from schemas.evaluation.spec import RunSpec
 from service.evaluations.identifier import new_run_id
@@ -19,6 +19,12 @@ from service.evaluations.store.tables import runs, tags
 
 AnyRow = Row[*tuple[Any, ...]]
 VISIBLE = [column for column in runs.c if column.name not in ("idempotency_key", "digest", "deleted_at")]
+
+# Made once: to build a statement takes longer than to run it.
+FIND = select(*VISIBLE).where(
+    runs.c.id == bindparam("run"), runs.c.owner == bindparam("of"), runs.c.deleted_at.is_(None)
+)
+FIND_LOCKED = FIND.with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,7 @@ def make(connection: Connection, spec: RunSpec, owner: str | None, key: str | No
 
 def find(connection: Connection, run_id: str, owner: str | None, *, lock: bool = False) -> AnyRow:
     """A run's row, which no other transaction writes from here on if asked. Raises `NoSuchRun`."""
-    query = select(*VISIBLE).where(runs.c.id == run_id, runs.c.owner == (owner or ""), runs.c.deleted_at.is_(None))
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    row = connection.execute(FIND_LOCKED if lock else FIND, {"run": run_id, "of": owner or ""}).first()
     if row is None:
         raise NoSuchRun(run_id)
     return row

@@ -254,7 +254,8 @@ def test_snapshots_stand_for_partials_in_every_process(
 
 
 def test_few_tallies_are_kept_and_those_that_went_come_back(store: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "MOST_RUNS", 2)
+    monkeypatch.setattr(tallies, "MOST_RUNS", 3)
+    monkeypatch.setattr(tallies, "MOST_BYTES", 3 * folded(range(1)).nbytes // 2)  # beside the newest
     made = [store.run() for _ in range(5)]
     for number in range(3):
         for run_id in made:
