@@ -63,7 +63,7 @@ def test_a_spec_comes_back_from_json_as_it_was() -> None:
         ),
         ("asymmetric_loss", 3, {"name": "confusion_matrix"}, "those of asymmetric_loss are multilabel"),
         ("cross_entropy", None, {"name": "accuracy"}, "accuracy needs the run's classes"),
-        ("asymmetric_loss", None, {"name": "accuracy"}, "accuracy needs the run's classes"),
+        ("multilabel_soft_margin_loss", None, {"name": "accuracy"}, "accuracy needs the run's classes"),
         ("cross_entropy", 1025, {"name": "confusion_matrix"}, "confusion_matrix takes at most 1024 classes"),
         ("cross_entropy", 3, {"name": "accuracy", "k": 1}, "accuracy has no k for multiclass predictions"),
         ("cross_entropy", 3, {"name": "f1", "threshold": 0.3}, "f1 has no threshold for multiclass predictions"),

@@ -19,6 +19,7 @@ from schemas.operation import OperationResult
 from schemas.problem import Fault, InvalidRequest
 from service.engine import EngineStopped, Outcome
 from service.evaluations.refusals import EvaluationRefused
+from service.evaluations.scored import Misfit
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.batch import together
@@ -229,7 +230,10 @@ class Adding(NamedTuple):
             raise outcome
         result, own = outcome.result, batch.request
         make = partial(new_batch, own, result, self.spec, batch.given, batch.cut, batch_id, batch.digest)
-        new = make() if own.checked.layout.elements < ADDING else await aside(make)
+        try:
+            new = make() if own.checked.layout.elements < ADDING else await aside(make)
+        except Misfit as error:
+            raise InvalidRequest([Fault("", str(error))], self.spec.loss) from None
         evaluations = await self.runs.evaluations()
         try:
             added = await evaluations.add(self.run_id, self.owner, new)

@@ -62,7 +62,7 @@ def test_every_wire_adds_the_same(evaluations: Evaluations) -> None:
     bodies: list[tuple[bytes, dict[str, str]]] = [
         (json.dumps({"batch_id": "json", **MEMBERS}).encode(), {"content-type": "application/json"}),
         (
-            binary.pack({"input": INPUT, "target": TARGET}, {"request": '{"batch_id": "safetensors"}'}),
+            binary.pack({"input": INPUT, "target": TARGET}, batch_id="safetensors"),
             {"content-type": binary.MEDIA_TYPE},
         ),
         (
@@ -78,7 +78,9 @@ def test_every_wire_adds_the_same(evaluations: Evaluations) -> None:
     assert [answer.status_code for answer in answers] == [200] * 4, [answer.text for answer in answers]
     assert [answer.json()["batch_id"] for answer in answers] == ["json", "safetensors", "oip", "oip-binary"]
     figures = [answer.json()["batch"] for answer in answers]
-    assert figures[0]["loss"] == pytest.approx(figures[1]["loss"], rel=1e-6)  # decimal digits of float32 are not float32
+    assert figures[0]["loss"] == pytest.approx(
+        figures[1]["loss"], rel=1e-6
+    )  # decimal digits of float32 are not float32
     assert figures[1] == figures[2] == figures[3]
     hardest = evaluations.results(run)["hardest"]
     assert {one["id"] for one in hardest if one["batch_id"] == "oip-binary"} == {"a", "b", "c"}
@@ -96,8 +98,10 @@ def test_many_batches_in_one_call_are_answered_in_order(evaluations: Evaluations
     assert second["instance"] == f"{PATH}/{run}/batches#/batches/1"
     assert third["total"]["batches"] == 2
     tensors = {"0.input": INPUT, "0.target": TARGET, "1.input": INPUT[:1], "1.target": TARGET[:1]}
-    body = binary.pack(tensors, {"request": '{"batches": [{"batch_id": "z"}, {}]}'})
-    packed = evaluations.request("POST", f"{PATH}/{run}/batches", content=body, headers={"content-type": binary.MEDIA_TYPE})
+    body = binary.pack(tensors, batches=[{"batch_id": "z"}, {}])
+    packed = evaluations.request(
+        "POST", f"{PATH}/{run}/batches", content=body, headers={"content-type": binary.MEDIA_TYPE}
+    )
     assert [one["batch"]["samples"] for one in packed.json()["results"]] == [3, 1]
 
 
@@ -154,7 +158,7 @@ def test_an_idempotency_key_names_a_batch(evaluations: Evaluations) -> None:
         ({"gradients": ["input"]}, "/gradients", "the run sets it"),
         ({"loss": "mse_loss"}, "/loss", "the run sets it"),
         ({"nonsense": 1}, "/nonsense", "unknown member"),
-        ({"input": [[1.0, 2.0]] * 3}, "/input", "has 2 classes; the run has 3"),
+        ({"input": [[1.0, 2.0]] * 3, "target": [0, 1, 1]}, "/input", "has 2 classes; the run has 3"),
         ({"target": [0, 1]}, "/target", ""),
     ],
 )
@@ -208,9 +212,7 @@ def test_the_answer_is_json_and_nothing_else(evaluations: Evaluations) -> None:
 
 def test_a_batch_without_samples_adds_nothing(evaluations: Evaluations) -> None:
     run = evaluations.made()
-    empty = binary.pack(
-        {"input": np.zeros((0, 3), np.float32), "target": np.zeros(0, np.int64)}, {"request": '{"batch_id": "empty"}'}
-    )
+    empty = binary.pack({"input": np.zeros((0, 3), np.float32), "target": np.zeros(0, np.int64)}, batch_id="empty")
     answer = evaluations.request(
         "POST", f"{PATH}/{run}/batches", content=empty, headers={"content-type": binary.MEDIA_TYPE}
     )
