@@ -82,7 +82,7 @@ class Evaluation:
                 told = f"run {self.run} is sealed, and lacks rows {batch.start} to {batch.stop - 1} of {batch.table}"
                 raise Failed(told)
         else:
-            telling.expecting(_total(asked.tables), samples)
+            telling.expecting(_total(asked.tables, reading), samples)
             await self._send(left)
             self._unchanged(contents)
             if asked.seal:
@@ -106,7 +106,7 @@ class Evaluation:
         if reading.group is not None and "groups" not in spec:
             self._telling.doing("looking for groups")
             spec["groups"] = await asyncio.to_thread(_groups, self._asked.tables, reading.group)
-        total = _total(self._asked.tables)
+        total = _total(self._asked.tables, reading)
         if total is not None:
             spec["expected_samples"] = total
         told = [sorted(one.digest for one in contents), reading.digest(size), spec]
@@ -235,13 +235,15 @@ def _differ(tables: list[Table], contents: list[Content]) -> None:
         seen[one.digest] = table.name
 
 
-def _total(tables: list[Table]) -> int | None:
+def _total(tables: list[Table], reading: Reading) -> int | None:
     """All rows, where every table knows its own."""
     total = 0
     for table in tables:
-        if table.rows is None:
+        columns = reading.columns(table)
+        count = table.count(next(iter(columns.values())))
+        if count is None:
             return None
-        total += table.rows
+        total += count
     return total or None
 
 

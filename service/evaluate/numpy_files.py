@@ -82,7 +82,7 @@ class Npy(Slices):
         self._arrays: dict[str, NDArray[Any]] = {}
         for path in paths:
             try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
+                array = npy.open_memmap(path, mode="r")
             except BROKEN as error:
                 raise Failed(f"{path}: this is no sound .npy: {error}") from None
             fields = array.dtype.names

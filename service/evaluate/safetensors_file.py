@@ -22,10 +22,11 @@ class Safetensors(Slices):
             raise Misused(f"{path}: safetensors is needed to read it: {EXTRA}") from None
         self._broken = SafetensorError
         try:
-            self._file: Any = safe_open(path, framework="numpy")
-            shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}  # noqa: SIM118 - no dict
+            file: Any = safe_open(path, framework="numpy")
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
         except (SafetensorError, OSError) as error:
             raise Failed(f"{path}: this is no sound safetensors file: {error}") from None
+        self._file = file
         super().__init__(str(path), [path], shapes)
 
     def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:

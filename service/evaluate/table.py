@@ -35,9 +35,8 @@ class Table(Protocol):
     def columns(self) -> list[str]:
         """The names of its columns."""
 
-    @property
-    def rows(self) -> int | None:
-        """How many rows it has, where that is known without reading it."""
+    def count(self, columns: list[str]) -> int | None:
+        """How many rows those columns have, where that is known without reading them."""
 
     def pieces(self, columns: list[str], start: int, size: int) -> Iterator[dict[str, Column]]:
         """Those columns from row `start` on, up to `size` rows at once.
@@ -54,8 +53,11 @@ class Slices:
         self.paths = paths
         self.shapes = shapes
         self.columns = list(shapes)
-        sizes = {shape[0] for shape in shapes.values() if shape}
-        self.rows = sizes.pop() if len(sizes) == 1 else None
+
+    def count(self, columns: list[str]) -> int | None:
+        """As in `Table`."""
+        shape = self.shapes[columns[0]]
+        return shape[0] if shape else None
 
     def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:
         """For each column what gives its rows from one to another; asked for in order."""

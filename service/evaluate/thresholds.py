@@ -81,7 +81,7 @@ def figure(results: Mapping[str, Any], path: str) -> float | None:
     first = path.partition(".")[0]
     found: Any = results if first in RESULTS else metrics
     rest = path
-    while rest:
+    while rest and found is not None:
         found, rest = _step(found, rest, path)
     if isinstance(found, Mapping) and "value" in found:
         found = found["value"]
