@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import httpx
 
-from service.evaluate.faults import Misused
+from service.evaluate.faults import Failed, Misused
 
 SECONDS: Final = httpx.Timeout(120, connect=10, pool=None)
 """How long a server may be silent; waiting for a free connection has no bound."""
@@ -41,7 +41,7 @@ async def of_server(url: str, api_key: str | None) -> AsyncIterator[httpx.AsyncC
 async def here(database: str | None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application in this process, which keeps runs in that database or the configured one.
 
-    Raises `Misused` where a setting is wrong.
+    Raises `Misused` where a setting is wrong, `Failed` where the application cannot start.
     """
     # torch takes seconds to import, which those who speak to a server need not wait.
     from pydantic import ValidationError  # noqa: PLC0415
@@ -55,8 +55,10 @@ async def here(database: str | None) -> AsyncIterator[httpx.AsyncClient]:
     except ValidationError as error:
         first = error.errors()[0]
         raise Misused(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gradwire") as client,
-    ):
-        yield client
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        except Exception as error:
+            raise Failed(f"the service cannot start here: {error}") from error
+        transport = httpx.ASGITransport(app)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gradwire"))

@@ -111,7 +111,12 @@ class Evaluation:
             spec["expected_samples"] = total
         told = [sorted(one.digest for one in contents), reading.digest(size), spec]
         key = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
-        response = await self._service.call("POST", RUNS, json=spec, headers={"idempotency-key": key})
+        try:
+            response = await self._service.call("POST", RUNS, json=spec, headers={"idempotency-key": key})
+        except Refused as refused:
+            if refused.status == 422:
+                raise Misused(f"such a run cannot be: {'; '.join(refused.listed()) or refused}") from None
+            raise
         found: dict[str, Any] = response.json()
         return found
 

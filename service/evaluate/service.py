@@ -29,7 +29,7 @@ class Refused(Failed):
         self.status = status
         self.problem = problem
         detail = problem.get("detail") or problem.get("title") or "without a word"
-        super().__init__(f"{call}: {status}: {detail}" + "".join(f"\n  {told}" for told in self._errors()))
+        super().__init__(f"{call}: {status}: " + ("; ".join(self.listed()) or str(detail)))
 
     @property
     def errors(self) -> list[tuple[str, str]]:
@@ -38,7 +38,8 @@ class Refused(Failed):
         listed = found if isinstance(found, list) else []
         return [(str(one.get("pointer", "")), str(one.get("detail", ""))) for one in listed if isinstance(one, dict)]
 
-    def _errors(self) -> list[str]:
+    def listed(self) -> list[str]:
+        """The first of what is wrong, in a sentence each."""
         told = [f"{pointer}: {detail}" if pointer else detail for pointer, detail in self.errors[:MOST_SHOWN]]
         more = len(self.errors) - MOST_SHOWN
         return [*told, f"and {more} more"] if more > 0 else told

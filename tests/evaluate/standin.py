@@ -43,6 +43,8 @@ class StandIn:
     calls: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
     next_answers: list[tuple[int, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    no_run: dict[str, Any] | None = None
+    """The problem that new runs are refused with."""
     results: dict[str, Any] = field(default_factory=dict)
     held_after: int | None = None
     """Batches beyond so many wait until `go`."""
@@ -130,7 +132,9 @@ class Handler(BaseHTTPRequestHandler):
             state.calls.append(f"{self.command} {'/'.join(parts[1:])}".strip())
             state.tokens.add(self.headers.get("authorization"))
         run = parts[0]
-        if self.command == "POST" and not run:
+        if self.command == "POST" and not run and state.no_run is not None:
+            self.answer(state.no_run["status"], state.no_run)
+        elif self.command == "POST" and not run:
             self.made(json.loads(body))
         elif run not in state.specs:
             self.answer(404, {"status": 404, "detail": "there is no such evaluation"})

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from service.cli import app
 from tests.evaluate.conftest import Run
 from tests.evaluate.standin import StandIn
 
@@ -188,3 +190,21 @@ def test_patience_ends(file: Path, run: Run, standin: StandIn) -> None:
 def test_a_run_that_is_not_there_fails(file: Path, run: Run) -> None:
     told = run(file, "--run", "ev_9", exits=3).stderr
     assert "404: there is no such evaluation" in told
+
+
+def test_a_run_that_cannot_be_is_wrong_usage(file: Path, run: Run, standin: StandIn) -> None:
+    standin.no_run = {"status": 422, "errors": [{"pointer": "/metrics/0", "detail": "is no metric"}]}
+    told = run(file, "--loss", "cross_entropy", "--metric", "nosuch", exits=2).stderr
+    assert told == "gradwire: such a run cannot be: /metrics/0: is no metric\n"
+
+
+def test_a_server_that_is_none_is_told(file: Path) -> None:
+    for url, code, told in (
+        ("losses.example", 2, "a URL such as"),
+        ("ftp://losses.example", 2, "a URL such as"),
+        ("http://losses.example:port", 2, "Invalid port"),
+        ("http://127.0.0.1:9", 3, "ConnectError"),
+    ):
+        command = ["evaluate", str(file), "--loss", "cross_entropy", "--server", url, "--patience", "0"]
+        result = CliRunner().invoke(app, command)
+        assert (result.exit_code, told in result.stderr) == (code, True), result.stderr
