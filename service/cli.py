@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from service.evaluate_commands import EXAMPLE as EVALUATE
+from service.evaluate_commands import evaluate
 from service.key_commands import app as keys
 from service.serving.early import end_at_once_on_signals
 from service.vector_commands import EXAMPLE, vectors
@@ -31,6 +33,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys, name="keys")
+app.command(epilog=EVALUATE)(evaluate)
 app.command(epilog=EXAMPLE)(vectors)
 
 

@@ -1,0 +1,24 @@
+"""What ends an evaluation, each in a sentence for whoever called the command.
+
+Exception
+├── Misused             the command, or the files and columns that it names, cannot be as they are
+└── Failed              the evaluation did not come to its end
+    └── BadRow          since a row of a file cannot be evaluated
+"""
+
+from __future__ import annotations
+
+
+class Misused(Exception):
+    """The command asks for what cannot be: a column that is not there, a file of no known kind."""
+
+
+class Failed(Exception):
+    """The evaluation could not be completed."""
+
+
+class BadRow(Failed):
+    """A row of a file cannot be evaluated; rows are counted from 0, as in pandas, NumPy and Arrow."""
+
+    def __init__(self, file: str, row: int, column: str, detail: str) -> None:
+        super().__init__(f"{file}, row {row}: {column} {detail}")
