@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -20,7 +19,6 @@ EXAMPLE: Final = (
     "Example: `gradwire evaluate predictions.parquet --loss cross_entropy --input logits --target label "
     "--metric accuracy --report report.html --fail-if 'accuracy<0.9'`"
 )
-FORMATS: Final = {".html": "html", ".json": "json", ".csv": "csv", ".md": "markdown"}
 
 THRESHOLD_PASSED: Final = 1
 MISUSED: Final = 2
@@ -92,31 +90,41 @@ def evaluate(
     """
     from service.evaluate.faults import Failed, Misused
     from service.evaluate.files import found, tables
+    from service.evaluate.options import (
+        classes_of,
+        metrics_of,
+        none_of,
+        one_of,
+        options_of,
+        pairs_of,
+        reports_of,
+        spec_of,
+    )
     from service.evaluate.thresholds import Threshold, parsed
 
     try:
         thresholds = [parsed(condition) for condition in fail_if or ()]
         if fail_above is not None:
             thresholds.insert(0, Threshold("loss", ">", fail_above))
-        reports = _reports(report or [])
-        _one_of(server, database)
-        named = _classes(classes)
-        columns = _pairs(tensor, "--tensor")
+        reports = reports_of(report or [])
+        one_of(server, database)
+        named = classes_of(classes)
+        columns = pairs_of(tensor, "--tensor")
         columns |= {key: value for key, value in (("input", input_), ("target", target)) if value is not None}
         if run is None:
-            spec = _spec(
+            spec = spec_of(
                 loss=loss,
                 name=name,
                 reduction=reduction,
                 dtype=dtype,
-                options=_options(option, weights, named),
-                metrics=_metrics(metric, thresholds),
+                options=options_of(option, weights, named),
+                metrics=metrics_of(metric, thresholds),
                 classes=list(named) if named is not None else None,
-                tags=_pairs(tag, "--tag"),
+                tags=pairs_of(tag, "--tag"),
                 confidence=confidence,
             )
         else:
-            _none_of(
+            none_of(
                 {"--option": option, "--weights": weights, "--metric": metric, "--tag": tag, "--name": name or None}
             )
             spec = {}
@@ -226,108 +234,6 @@ def _judge(results: dict[str, Any], thresholds: list[Threshold]) -> None:
         _end(MISUSED, str(fault))
     if passed:
         _end(THRESHOLD_PASSED, "\ngradwire: ".join(passed))
-
-
-def _spec(*, loss: str | None, **members: Any) -> dict[str, Any]:
-    from schemas.losses import resolve
-    from service.evaluate.faults import Misused
-
-    if loss is None:
-        raise Misused("--loss is needed: see gradwire losses")
-    cls = resolve(loss)
-    if cls is None:
-        raise Misused(f"there is no loss {loss!r}: see gradwire losses")
-    return {"loss": cls.name} | {name: value for name, value in members.items() if value not in (None, {}, [], "")}
-
-
-def _options(option: list[str] | None, weights: list[str] | None, classes: tuple[str, ...] | None) -> dict[str, Any]:
-    from service.evaluate.weights import weights as read
-
-    found = {name: _value(text) for name, text in _pairs(option, "--option").items()}
-    for one in weights or ():
-        name, _, file = one.rpartition("=")
-        found[name or "weight"] = read(Path(file), classes)
-    return found
-
-
-def _metrics(metric: list[str] | None, thresholds: list[Threshold]) -> list[dict[str, Any]]:
-    """The metrics asked for, and those that thresholds are on."""
-    found: list[dict[str, Any]] = []
-    for text in metric or ():
-        name, _, rest = text.partition(":")
-        given = _pairs(rest.split(",") if rest else None, f"--metric {name}")
-        found.append({"name": name} | {key: _value(value) for key, value in given.items()})
-    for threshold in thresholds:
-        if threshold.metric is not None and threshold.metric not in {one["name"] for one in found}:
-            found.append({"name": threshold.metric})
-    return found
-
-
-def _classes(text: str | None) -> tuple[str, ...] | None:
-    from service.evaluate.faults import Misused
-
-    if text is None:
-        return None
-    if text.isdigit():
-        return tuple(str(at) for at in range(int(text)))
-    if "," in text:
-        return tuple(text.split(","))
-    try:
-        names = [line.strip() for line in Path(text).read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misused(
-            f"--classes {text}: neither a number, nor names with commas between, nor a file: {error}"
-        ) from None
-    return tuple(name for name in names if name)
-
-
-def _reports(paths: list[Path]) -> dict[Path, str]:
-    """The format of each report."""
-    from service.evaluate.faults import Misused
-
-    for path in paths:
-        if path.suffix not in FORMATS:
-            raise Misused(f"--report {path}: its suffix tells the format: {', '.join(FORMATS)}")
-        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise Misused(f"--report {path}: {path.parent} is no folder that can be written to")
-    return {path: FORMATS[path.suffix] for path in paths}
-
-
-def _pairs(given: list[str] | None, what: str) -> dict[str, str]:
-    from service.evaluate.faults import Misused
-
-    found = {}
-    for one in given or ():
-        name, equals, value = one.partition("=")
-        if not (name and equals and value):
-            raise Misused(f"{what} {one!r}: name=value is needed")
-        if name in found:
-            raise Misused(f"{what}: {name} is there twice")
-        found[name] = value
-    return found
-
-
-def _value(text: str) -> Any:
-    """A JSON value; else the text as it is."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _none_of(given: dict[str, Any]) -> None:
-    from service.evaluate.faults import Misused
-
-    for name, value in given.items():
-        if value:
-            raise Misused(f"{name} is what a run is made with; the one of --run is there already")
-
-
-def _one_of(server: str | None, database: str | None) -> None:
-    from service.evaluate.faults import Misused
-
-    if database is not None and server is not None:
-        raise Misused("--database is for runs in this process; --server has its own")
 
 
 def _end(code: int, message: str) -> NoReturn:

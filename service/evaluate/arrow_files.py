@@ -139,6 +139,12 @@ def _values(array: Any) -> Column:
             at = int(other[0])
             raise _Unfit(at, f"has {lengths[at]} values, other rows have {width}; pad them to one length")
         return _rows(array, width)
+    return _single(array)
+
+
+def _single(array: Any) -> Column:
+    """An Arrow array of numbers or texts."""
+    kind = array.type
     if pa.types.is_decimal(kind):
         array = array.cast(pa.float64())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -146,6 +152,8 @@ def _values(array: Any) -> Column:
         texts[:] = array.to_pylist()
         return texts
     values: Column = array.to_numpy(zero_copy_only=False)
+    if values.dtype == object:
+        raise _Unfit(0, f"has type {kind}, which is neither numbers nor texts")
     return values
 
 

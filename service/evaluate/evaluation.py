@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Final
 
 from schemas.losses import resolve
@@ -72,18 +72,14 @@ class Evaluation:
         self.run = str(run["id"])
         telling.doing("asking for what is there")
         sent, samples = await self._sent(reading, contents, size)
-        left = chain.from_iterable(
-            batches(reading, table, one, size, sent[one.digest])
-            for table, one in zip(asked.tables, contents, strict=True)
-        )
-        if run["state"] == "sealed":
-            batch = await asyncio.to_thread(next, left, None)
-            if batch is not None:
-                told = f"run {self.run} is sealed, and lacks rows {batch.start} to {batch.stop - 1} of {batch.table}"
-                raise Failed(told)
-        else:
-            telling.expecting(_total(asked.tables, reading), samples)
-            await self._send(left)
+        left = _left(asked.tables, contents, reading, size, sent)
+        telling.expecting(_total(asked.tables, reading), samples)
+        try:
+            await (self._lacks_nothing(left) if run["state"] == "sealed" else self._send(left))
+        finally:
+            with suppress(ValueError):  # after Ctrl-C a thread may still read
+                left.close()
+        if run["state"] != "sealed":
             self._unchanged(contents)
             if asked.seal:
                 telling.doing("sealing")
@@ -142,6 +138,13 @@ class Evaluation:
             cursor = page["next_cursor"]
             if cursor is None:
                 return sent, samples
+
+    async def _lacks_nothing(self, left: Iterator[Batch]) -> None:
+        """Raises `Failed` where a sealed run has not all rows."""
+        batch = await asyncio.to_thread(next, left, None)
+        if batch is not None:
+            told = f"run {self.run} is sealed, and lacks rows {batch.start} to {batch.stop - 1} of {batch.table}"
+            raise Failed(told)
 
     async def _send(self, left: Iterator[Batch]) -> None:
         """Send all that is left, by as many senders as asked; memory holds a batch or two for each."""
@@ -204,6 +207,14 @@ def _reading(asked: Asked, run: dict[str, Any] | None) -> Reading:
     for table in asked.tables:
         reading.columns(table)
     return reading
+
+
+def _left(
+    tables: list[Table], contents: list[Content], reading: Reading, size: int, sent: dict[str, set[int]]
+) -> Generator[Batch, None, None]:
+    """The batches that the run has not, one table after the other."""
+    for table, one in zip(tables, contents, strict=True):
+        yield from batches(reading, table, one, size, sent[one.digest])
 
 
 def _needed(loss: type[LossRequest]) -> list[str]:

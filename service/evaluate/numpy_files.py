@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -34,18 +35,18 @@ class Npz(Slices):
         self._heads = heads
         super().__init__(str(path), [path], {name: shape for name, (shape, _, _) in heads.items()})
 
-    def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:
+    def opened(self, columns: list[str], stack: ExitStack) -> dict[str, Callable[[int, int], NDArray[Any]]]:
         """Streams of the archive's members."""
         (path,) = self.paths
-        return {column: self._stream(zipfile.ZipFile(path), column) for column in columns}
+        return {column: self._stream(stack.enter_context(zipfile.ZipFile(path)), column, stack) for column in columns}
 
-    def _stream(self, archive: zipfile.ZipFile, column: str) -> Callable[[int, int], NDArray[Any]]:
+    def _stream(self, archive: zipfile.ZipFile, column: str, stack: ExitStack) -> Callable[[int, int], NDArray[Any]]:
         shape, fortran, dtype = self._heads[column]
         if dtype.hasobject:
             raise Failed(f"{self.name}: {column} holds Python objects, which are not read")
         if fortran and len(shape) > 1:
             raise Failed(f"{self.name}: {column} lies by columns; save it with numpy.ascontiguousarray")
-        stream = archive.open(f"{column}.npy")
+        stream = stack.enter_context(archive.open(f"{column}.npy"))
         _head(stream)
         row = math.prod(shape[1:]) * dtype.itemsize
         at = 0
@@ -94,7 +95,7 @@ class Npy(Slices):
         name = str(paths[0]) if len(paths) == 1 else ", ".join(map(str, paths))
         super().__init__(name, paths, {name: array.shape for name, array in self._arrays.items()})
 
-    def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:
+    def opened(self, columns: list[str], stack: ExitStack) -> dict[str, Callable[[int, int], NDArray[Any]]]:
         """Views of the files."""
         return {column: self._view(self._arrays[column]) for column in columns}
 

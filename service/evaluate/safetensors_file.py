@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Safetensors(Slices):
         self._file = file
         super().__init__(str(path), [path], shapes)
 
-    def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:
+    def opened(self, columns: list[str], stack: ExitStack) -> dict[str, Callable[[int, int], NDArray[Any]]]:
         """Slices of the file."""
         return {column: self._slice(column) for column in columns}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -59,8 +60,8 @@ class Slices:
         shape = self.shapes[columns[0]]
         return shape[0] if shape else None
 
-    def opened(self, columns: list[str]) -> dict[str, Callable[[int, int], NDArray[Any]]]:
-        """For each column what gives its rows from one to another; asked for in order."""
+    def opened(self, columns: list[str], stack: ExitStack) -> dict[str, Callable[[int, int], NDArray[Any]]]:
+        """For each column what gives its rows from one to another; asked for in order, until the stack is left."""
         raise NotImplementedError
 
     def pieces(self, columns: list[str], start: int, size: int) -> Iterator[dict[str, Column]]:
@@ -75,10 +76,11 @@ class Slices:
         if set(sizes.values()) != {rows}:
             told = ", ".join(f"{column} {count}" for column, count in sizes.items())
             raise Failed(f"{self.name}: the arrays have different numbers of rows: {told}")
-        takes = self.opened(columns)
-        for begin in range(start, rows, size):
-            end = min(begin + size, rows)
-            yield {column: plain(take(begin, end)) for column, take in takes.items()}
+        with ExitStack() as stack:
+            takes = self.opened(columns, stack)
+            for begin in range(start, rows, size):
+                end = min(begin + size, rows)
+                yield {column: plain(take(begin, end)) for column, take in takes.items()}
 
 
 def plain(array: NDArray[Any]) -> Column:
