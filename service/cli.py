@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from service.database_commands import app as database
 from service.evaluate_commands import EXAMPLE as EVALUATE
 from service.evaluate_commands import evaluate
 from service.key_commands import app as keys
