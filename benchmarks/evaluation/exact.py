@@ -98,7 +98,7 @@ def sender(servers: list[Served], run: str, order: list[int], options: argparse.
         text=True,
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(told))
+    process.stdin.write(json.dumps(told) + "\n")
     process.stdin.close()
     process.stdin = None  # `communicate` is not to close it again
     return process
