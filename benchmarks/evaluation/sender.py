@@ -26,7 +26,7 @@ def body_of(wire: str, at: int, rows: int, classes: int) -> tuple[bytes, str, di
     """
     logits, target = batch(at, rows, classes)
     if wire in ("loss", "gradients"):
-        members = {"loss": "cross_entropy"} | ({"gradients": []} if wire == "loss" else {})
+        members: dict[str, Any] = {"loss": "cross_entropy"} | ({"gradients": []} if wire == "loss" else {})
         body = write({"input": logits, "target": target}, {"request": json.dumps(members)})
         return body, "application/vnd.safetensors", {}
     name = f"{at:06}"

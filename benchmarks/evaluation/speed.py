@@ -59,7 +59,8 @@ def rate(server: Served, wire: str, rows: int, batches: int, metrics: tuple[str,
         process.stdin.write("go\n")
         process.stdin.flush()
     found: list[dict[str, Any]] = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
-    return batches * rows / max(one["seconds"] for one in found)
+    longest: float = max(one["seconds"] for one in found)
+    return batches * rows / longest
 
 
 def median(rounds: int, *measured: Any) -> float:
@@ -83,8 +84,10 @@ def main() -> None:
                 ("`/v1/loss`, safetensors, no gradients", base),
                 ("`/v1/loss`, safetensors, gradients", median(options.rounds, server, "gradients", rows, batches)),
             ]
-            for wire in ("safetensors", "oip", "json"):
-                lines.append((f"run, {wire}", median(options.rounds, server, wire, rows, batches)))
+            lines += [
+                (f"run, {wire}", median(options.rounds, server, wire, rows, batches))
+                for wire in ("safetensors", "oip", "json")
+            ]
             every = median(options.rounds, server, "safetensors", rows, batches, METRICS)
             lines.append((f"run, safetensors, {len(METRICS)} metrics", every))
             for name, found in lines:

@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Losses and their gradients over HTTP for callers in any language: PyTorch's, exactly, and what other fields and
 libraries have besides. Also formulas of your own (`expression`, `composite`), Hessian-vector products (`/v1/hvp`),
 checks of other implementations (`/v1/check`), test vectors (`/v1/losses/{name}/vectors`), and what stands around a
-loss: activations, class weights, divergences, optimizer steps.
+loss: activations, class weights, divergences, optimizer steps. `/v1/evaluations` adds up the losses of a whole data set.
 
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
 an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or, many times as fast for large tensors,
@@ -136,6 +136,11 @@ TAGS: list[dict[str, Any]] = [
     {"name": "any loss", "description": "Every loss at one path: the request names it."},
     *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_FAMILIES.items())),
     *({"name": name, "description": inspect.getdoc(sys.modules[module])} for name, module in sorted(_KINDS.items())),
+    {
+        "name": "evaluations",
+        "description": "A whole data set's loss: batches from any number of senders, in any order, added up exactly; "
+        "reports, comparisons, progress.",
+    },
     {"name": "catalogue", "description": "What there is: formulas, tensors, options, examples."},
     {
         "name": "open inference protocol",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from schemas.batch import MAX_LOSSES
 from schemas.catalogue import Catalogue, CatalogueEntry, catalogue, entry
+from schemas.evaluation.batch import MAX_BATCHES
 from schemas.losses import LOSSES, resolve
 from schemas.nested import MAX_DIMS
 from schemas.tensor import MAX_TENSORS
@@ -34,6 +35,10 @@ class Limits(BaseModel):
     containers: int = Field(description="Lists and objects of a large JSON body.")
     inflight_bytes: int = Field(description="Bytes of bodies, tensors and answers in flight in one process.")
     inflight_requests: int = Field(description="Requests to compute in flight in one process.")
+    evaluation_batches: int = Field(description="Batches of one call to an evaluation run.")
+    evaluation_samples: int = Field(description="Samples of one evaluation run.")
+    evaluation_runs: int = Field(description="Evaluation runs that are stored.")
+    evaluation_bytes: int = Field(description="Bytes that all stored evaluation runs take together, about.")
     queue_seconds: float = Field(description="Seconds that what is queued may take to be computed.")
 
 
@@ -97,6 +102,10 @@ def limits(settings: Settings) -> Limits:
         containers=MAX_CONTAINERS,
         inflight_bytes=settings.max_inflight_bytes,
         inflight_requests=settings.max_inflight_requests,
+        evaluation_batches=MAX_BATCHES,
+        evaluation_samples=settings.evaluation_max_samples,
+        evaluation_runs=settings.evaluation_max_runs,
+        evaluation_bytes=settings.evaluation_max_bytes,
         queue_seconds=settings.max_queue_seconds,
     )
 

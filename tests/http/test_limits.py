@@ -116,6 +116,10 @@ def test_the_limits_are_told(small: InProcess) -> None:
         "containers": 1048576,
         "inflight_bytes": 1073741824,
         "inflight_requests": 1024,
+        "evaluation_batches": 1024,
+        "evaluation_samples": 100_000_000,
+        "evaluation_runs": 100_000,
+        "evaluation_bytes": 16 << 30,
         "queue_seconds": 10.0,
     }
 

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.evaluations.refusals import StoreUnavailable, StoreUnusable
+from tests.asgi import InProcess, problem_of
+from tests.evaluations.http.conftest import PATH, Evaluations
+
+BATCH = {"input": [[2.0, 0.5], [0.1, 0.2]], "target": [0, 1]}
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluations]:
+    """With room for three runs, of three samples each."""
+    folder: Path = tmp_path_factory.mktemp("bounded")
+    url = f"sqlite:///{folder}/evaluations.db"
+    with Evaluations(url, evaluation_max_samples=3, evaluation_max_runs=3) as made:
+        yield made
+
+
+def test_a_run_takes_no_more_samples_than_one_may_have(bounded: Evaluations) -> None:
+    run = bounded.made()
+    assert bounded.send(run, batch_id="a", **BATCH).status_code == 200
+    assert "samples" in problem_of(bounded.send(run, batch_id="b", **BATCH), 413)["detail"]
+    assert bounded.send(run, batch_id="a", **BATCH).json()["duplicate"]
+
+
+def test_a_full_store_takes_no_more_runs(bounded: Evaluations) -> None:
+    while len(bounded.request("GET", PATH).json()["evaluations"]) < 3:
+        bounded.made()
+    told = problem_of(bounded.request("POST", PATH, json={"loss": "mse_loss"}), 507)
+    assert "full" in told["detail"]
+
+
+def test_evaluations_may_be_off() -> None:
+    with Evaluations("") as off:
+        for method, path, body in [
+            ("GET", PATH, None),
+            ("POST", PATH, {"loss": "mse_loss"}),
+            ("GET", f"{PATH}/x", None),
+            ("POST", f"{PATH}/x/batches", BATCH),
+        ]:
+            told = problem_of(off.request(method, path, json=body), 404)
+            assert "GRADWIRE_DATABASE_URL" in told["detail"]
+        assert (
+            off.request("POST", "/v1/loss", json={"loss": "mse_loss", "input": 1.0, "target": 0.0}).status_code == 200
+        )
+
+
+def test_a_database_that_is_away_is_503_and_losses_go_on(
+    evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = evaluations.made()
+    evaluations.added(run, **BATCH)
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the socket at /run/secret")
+
+    opened = evaluations.run(evaluations.app.state.runs.evaluations())
+    for name in ("add", "tally", "page", "get", "change", "create"):
+        monkeypatch.setattr(opened, name, away)
+    for method, path, body in [
+        ("POST", f"{PATH}/{run}/batches", BATCH),
+        ("GET", f"{PATH}/{run}", None),
+        ("GET", PATH, None),
+        ("GET", f"{PATH}/{run}/events", None),
+        ("PATCH", f"{PATH}/{run}", {"state": "sealed"}),
+        ("POST", PATH, {"loss": "mse_loss"}),
+    ]:
+        answer = evaluations.request(method, path, json=body)
+        assert "secret" not in problem_of(answer, 503)["detail"]
+        assert int(answer.headers["retry-after"]) > 0
+    assert evaluations.request("POST", "/v1/loss", json={"loss": "mse_loss", "input": 1.0, "target": 0.0}).is_success
+
+
+def test_a_database_that_is_named_and_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(StoreUnusable, match="in_the_way|file|directory"),
+        Evaluations(f"sqlite:///{tmp_path}/file/evaluations.db"),
+    ):
+        pass
+
+
+def test_one_that_nobody_named_is_missed_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with InProcess() as served:
+        answer = served.request("GET", PATH)
+        assert str(tmp_path) not in problem_of(answer, 503)["detail"]
+        assert answer.headers["retry-after"]
+        assert served.request("GET", "/v1/losses/mse_loss").is_success
