@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Losses and their gradients over HTTP for callers in any language: PyTorch's, exactly, and what other fields and
 libraries have besides. Also formulas of your own (`expression`, `composite`), Hessian-vector products (`/v1/hvp`),
 checks of other implementations (`/v1/check`), test vectors (`/v1/losses/{name}/vectors`), and what stands around a
-loss: activations, class weights, divergences, optimizer steps. `/v1/evaluations` adds up the losses of a whole data set.
+loss: activations, class weights, divergences, optimizer steps. `/v1/evaluations` adds up the loss of a whole data set.
 
 `POST /v1/loss` takes a loss's name, its tensors and its options, and answers the loss and its gradients; each loss has
 an operation of its own at `POST /v1/losses/{name}` as well. Bodies are JSON or, many times as fast for large tensors,
