@@ -58,7 +58,8 @@ class Tallies:
         """
         running = self._of(run_id)
         with running.lock:
-            return running.seq, self._catch_up(run_id, running).copy()
+            tally = self._catch_up(run_id, running).copy()
+            return running.seq, tally
 
     def total(self, run_id: str) -> dict[str, Any]:
         """The running total of the same. Raises as `current` does."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,14 @@ def test_runs_that_cannot_be_compared_say_why(evaluations: Evaluations, run: str
     assert "no sample is in both" in told["detail"]
     problem_of(evaluations.request("GET", f"{PATH}/{run}/comparison?with=ev_none"), 404)
     problem_of(evaluations.request("GET", f"{PATH}/{run}/comparison"), 422)
+
+
+def test_the_first_report_of_a_process_is_whole(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/evaluations.db"
+    with Evaluations(url) as first:
+        run = filled(first)
+        before = first.results(run)
+    with Evaluations(url) as second:
+        assert second.results(run) == before
+        assert before["bootstrap"] is not None
+        assert before["series"]
