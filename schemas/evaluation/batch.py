@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.evaluation.spec import RunSpec
+from schemas.evaluation.text import BROKEN
 from schemas.problem import Fault, pointer
 from schemas.request import ABSENT
 from schemas.tensor import Tensor
@@ -48,8 +49,8 @@ class EvaluationBatch(BaseModel):
     )
     sample_ids: list[str] = Field(
         ABSENT,
-        description="An id for each sample (texts, or whole numbers), unique in the run: reports name the hardest "
-        "samples by it, and two runs are compared sample by sample.",
+        description="An id for each sample (texts, or whole numbers of 64 bits), unique in the run: reports name the "
+        "hardest samples by it, and two runs are compared sample by sample.",
     )
     groups: list[str] = Field(
         ABSENT, description="The group that each sample is in: a name of the run's groups, or its position there."
@@ -107,16 +108,16 @@ def _sample_ids(value: Any, faults: list[Fault]) -> list[str] | None:
         return None
     found = _listed(value)
     if found is None:
-        faults.append(Fault("/sample_ids", "a list of texts or whole numbers is needed here"))
+        faults.append(Fault("/sample_ids", "a list of texts or of whole numbers of 64 bits is needed here"))
         return None
     ids = []
     for at, one in enumerate(found):
-        if type(one) is int:
+        if type(one) is int and -(2**63) <= one < 2**63:
             ids.append(str(one))
-        elif type(one) is str and 0 < len(one) <= MAX_SAMPLE_ID and "\0" not in one:
+        elif type(one) is str and 0 < len(one) <= MAX_SAMPLE_ID and not BROKEN.search(one):
             ids.append(one)
         else:
-            wanted = f"a text of 1 to {MAX_SAMPLE_ID} characters, or a whole number, is needed here"
+            wanted = f"a text of 1 to {MAX_SAMPLE_ID} characters, or a whole number of 64 bits, is needed here"
             faults.append(Fault(pointer("sample_ids", at), wanted))
             return None
     return ids

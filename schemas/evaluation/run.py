@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.evaluation.results import Interval, Number
 from schemas.evaluation.spec import MAX_TAGS, RunSpec
+from schemas.evaluation.text import Name, Text, broken_texts
 from schemas.faults import faults_of
 from schemas.losses import resolve
-from schemas.problem import Fault, InvalidRequest, pointer
+from schemas.problem import TOO_LARGE, Fault, InvalidRequest, pointer
 from schemas.request import ABSENT
 from schemas.tensor import Reading
 
@@ -20,6 +21,9 @@ State = Literal["open", "sealed"]
 FIXED: Final = frozenset(("reduction", "gradients", "cotangent", "cotangents", "dtype", "encoding", "on_empty"))
 """Members of a loss's request that are none of a run's options."""
 
+MAX_SPEC_BYTES: Final = 1 << 20
+"""Bytes of a run's spec as JSON: it is read again for every report and listing."""
+
 
 def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
     """The checked spec of a new run. Raises `InvalidRequest` with all that is wrong with it."""
@@ -27,6 +31,13 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
         spec = RunSpec.model_validate(members)
     except ValidationError as error:
         raise InvalidRequest(faults_of(error, set(RunSpec.model_fields))) from None
+    broken = broken_texts(spec.options, "/options")
+    if broken:
+        raise InvalidRequest(broken)
+    size = len(spec.model_dump_json())
+    if size > MAX_SPEC_BYTES:
+        detail = f"the run takes {size} bytes as JSON; the limit is {MAX_SPEC_BYTES}"
+        raise InvalidRequest([Fault("", detail, TOO_LARGE)])
     cls = resolve(spec.loss)
     if cls is None:
         raise InvalidRequest([Fault("/loss", f"there is no loss {spec.loss[:80]!r}; GET /v1/losses lists them")])
@@ -60,8 +71,8 @@ class EvaluationChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(ABSENT, max_length=200, description="What people call it.")
-    tags: dict[str, Annotated[str, Field(max_length=200)]] = Field(
+    name: Text = Field(ABSENT, description="What people call it.")
+    tags: dict[Name, Text] = Field(
         ABSENT, max_length=MAX_TAGS, description="All of its tags, in place of those it has."
     )
     state: Literal["sealed"] = Field(ABSENT, description="A sealed run takes no more batches; there is no way back.")
@@ -92,18 +103,15 @@ class EvaluationTotal(BaseModel):
     interval: Interval | None = Field(description="Of the loss, from its standard error.")
 
 
-class EvaluationAnswer(BaseModel):
-    """A run."""
+class EvaluationSummary(BaseModel):
+    """A run, without what may be long."""
 
     id: str = Field(description="What it is known by.", examples=["ev_06bqk4h0k3wv1f8m2z7d9t5xrc"])
     name: str = Field(description="What people call it.")
     loss: str = Field(description="The loss.")
-    options: dict[str, Any] = Field(description="The loss's options, and tensors that all batches share.")
     reduction: str = Field(description="`mean` or `sum`.")
     dtype: str = Field(description="The type that losses are computed in.")
     metrics: list[dict[str, Any]] = Field(description="What is computed beside the loss.")
-    classes: list[str] | None = Field(description="The names of the classes or labels.")
-    groups: list[str] | None = Field(description="The names of the groups.")
     tags: dict[str, str] = Field(description="What it is found by.")
     expected_samples: int | None = Field(description="How many samples the data set has.")
     hardest: int = Field(description="How many of the hardest samples are kept.")
@@ -115,13 +123,24 @@ class EvaluationAnswer(BaseModel):
     batches: int = Field(description="Batches that it has.")
     samples: int = Field(description="Samples that it has.")
     stored_bytes: int = Field(description="Bytes that its batches take in the database, about.")
-    total: EvaluationTotal = Field(ABSENT, description="What its batches add up to; not told in listings.")
+
+
+class EvaluationAnswer(EvaluationSummary):
+    """A run."""
+
+    options: dict[str, Any] = Field(description="The loss's options, and tensors that all batches share.")
+    classes: list[str] | None = Field(description="The names of the classes or labels.")
+    groups: list[str] | None = Field(description="The names of the groups.")
+    total: EvaluationTotal = Field(ABSENT, description="What its batches add up to; told where one run is asked for.")
 
 
 class EvaluationPage(BaseModel):
     """Some runs."""
 
-    evaluations: list[EvaluationAnswer] = Field(description="The runs, newest first if not asked otherwise.")
+    evaluations: list[EvaluationSummary] = Field(
+        description="The runs, newest first if not asked otherwise; options, classes and groups are told of one run "
+        "alone."
+    )
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
 
 

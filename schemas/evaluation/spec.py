@@ -8,14 +8,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic_core import PydanticCustomError
 
 from schemas.dtype import FloatingName
+from schemas.evaluation.text import Name, Text
 
 MAX_CLASSES: Final = 10_000
 MAX_GROUPS: Final = 1_000
 MAX_HARDEST: Final = 1_000
 MAX_METRICS: Final = 32
 MAX_TAGS: Final = 64
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+MAX_EXPECTED: Final = 2**53
+"""Whole numbers up to here are the same in every reader of JSON."""
 
 MetricName = Literal[
     "accuracy",
@@ -39,7 +40,7 @@ MetricName = Literal[
 class MetricSpec(BaseModel):
     """One metric, and what it is computed with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: MetricName = Field(description="The metric.")
     k: int | None = Field(None, ge=1, description="`top_k_accuracy`: how many of the best classes may be right; 5.")
@@ -57,9 +58,9 @@ def _named(value: Any) -> Any:
 class RunSpec(BaseModel):
     """What a run computes; the same for all of its batches."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = Field("", max_length=200, description="What people call the run.")
+    name: Text = Field("", description="What people call the run.")
     loss: str = Field(description="The loss, as `/v1/losses` names it.")
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -81,12 +82,12 @@ class RunSpec(BaseModel):
     groups: list[Name] | None = Field(
         None, min_length=1, max_length=MAX_GROUPS, description="The names of the groups that samples may be in."
     )
-    tags: dict[str, Annotated[str, Field(max_length=200)]] = Field(
-        default_factory=dict, max_length=MAX_TAGS, description="What runs are found by."
+    tags: dict[Name, Text] = Field(default_factory=dict, max_length=MAX_TAGS, description="What runs are found by.")
+    expected_samples: int | None = Field(
+        None, ge=1, le=MAX_EXPECTED, description="How many samples the data set has: for progress."
     )
-    expected_samples: int | None = Field(None, ge=1, description="How many samples the data set has: for progress.")
     hardest: int = Field(100, ge=0, le=MAX_HARDEST, description="How many of the samples of largest loss are kept.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="The level of intervals.")
+    confidence: float = Field(0.95, ge=0.001, le=0.999999, description="The level of intervals.")
 
     @field_validator("classes", mode="before")
     @classmethod

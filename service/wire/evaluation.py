@@ -15,14 +15,14 @@ import orjson
 
 from schemas.evaluation.batch import MAX_BATCHES, MEMBERS, Envelope, check_samples, envelope
 from schemas.evaluation.cut import Cut, check_classes, cut
-from schemas.evaluation.spec import RunSpec
+from schemas.evaluation.shared import Shared
 from schemas.faults import Suggestions
 from schemas.losses import LOSSES
 from schemas.problem import MALFORMED, TOO_LARGE, Fault, InvalidRequest, pointer
 from schemas.request import LossRequest
-from schemas.tensor import MAX_TENSORS, Reading
+from schemas.tensor import MAX_TENSORS, Reading, Tensor
 from service.wire import json, large_json, oip, safetensors
-from service.wire.batch import SUGGESTIONS, position
+from service.wire.batch import MAX_CALL_TEXT, SUGGESTIONS, position
 from service.wire.members import place, validate
 
 Buffer = bytes | bytearray | memoryview
@@ -52,8 +52,11 @@ class Batch(NamedTuple):
     digest: bytes
 
 
-def read_json(body: Buffer) -> Read:
-    """The batches in a JSON body. Raises `InvalidRequest` where it is no JSON object, or its list is too long."""
+def read_json(body: Buffer, cls: type[LossRequest]) -> Read:
+    """The batches in a JSON body, or the one in an inference request, which alone has `inputs`.
+
+    Raises `InvalidRequest` where it is no JSON object, or its list is too long.
+    """
     body = bytes(body)
     document = large_json.read(body) if len(body) >= large_json.LEAST_BYTES else None
     if type(document) is not dict:
@@ -64,8 +67,11 @@ def read_json(body: Buffer) -> Read:
         if type(document) is not dict:
             raise json.malformed("the body is no JSON object")
         json.check_depth(document)
+    plain = not json.holds_booleans(body)
+    if "inputs" in document and "inputs" not in cls.model_fields:
+        return _inference(*oip.members_beside(document, cls, memoryview(b""), MEMBERS, plain=plain))
     items = _listed(document)
-    return Read([document] if items is None else items, {}, items is not None, not json.holds_booleans(body))
+    return Read([document] if items is None else items, {}, items is not None, plain)
 
 
 def read_safetensors(body: Buffer) -> Read:
@@ -92,9 +98,16 @@ def read_safetensors(body: Buffer) -> Read:
     return Read([document] if items is None else items, faults, items is not None)
 
 
-def read_oip(body: Buffer, cls: type[LossRequest], json_bytes: int | None) -> Read:
-    """The batch in an inference request. Raises `InvalidRequest`, with what is wrong with it too."""
-    found, own = oip.decode_beside(body, cls, json_bytes, MEMBERS)
+def read_oip(body: Buffer, cls: type[LossRequest], json_bytes: int) -> Read:
+    """The batch in an inference request with binary tensors behind that many bytes of JSON.
+
+    Raises `InvalidRequest`, with what is wrong with it too.
+    """
+    return _inference(*oip.decode_beside(body, cls, json_bytes, MEMBERS))
+
+
+def _inference(found: oip.Members, own: dict[str, Any]) -> Read:
+    """The batch of an inference request; `own` are the parameters that are no options. Raises `InvalidRequest`."""
     faults = found.faults + found.located([])
     if faults:
         raise InvalidRequest(faults)
@@ -107,26 +120,73 @@ def read_oip(body: Buffer, cls: type[LossRequest], json_bytes: int | None) -> Re
     return Read([{**found.members, **own}], {}, many=False)
 
 
-def is_inference(body: Buffer) -> bool:
-    """Whether a JSON body without a length for its JSON is an inference request: those alone have `inputs`."""
-    return b'"inputs"' in bytes(memoryview(body)[:4096])
+class Budget:
+    """What the batches of one call may take together.
+
+    `text`: characters of formulas, of which each batch has its run's to be laid out. `suggestions`: like names that are
+    looked up for unknown ones.
+    """
+
+    __slots__ = ("elements", "max_elements", "suggestions", "text")
+
+    def __init__(self, max_elements: int) -> None:
+        self.max_elements = max_elements
+        self.elements = 0
+        self.text = 0
+        self.suggestions = Suggestions(SUGGESTIONS)
+
+    def lay_out(self, text: int) -> None:
+        """One more formula. Raises `InvalidRequest` where that makes too many."""
+        if text and self.text + text > MAX_CALL_TEXT:
+            detail = (
+                f"the run's expression has {text} characters, and those of the batches before it in this call "
+                f"{self.text}; the limit for all together is {MAX_CALL_TEXT}: send it in another call"
+            )
+            raise InvalidRequest([Fault("", detail, TOO_LARGE)])
+        self.text += text
+
+    def take(self, elements: int) -> None:
+        """The elements of one more batch. Raises `InvalidRequest` where nothing is left for them."""
+        if self.elements + elements > self.max_elements:
+            detail = (
+                f"the batch needs {elements} elements, and those before it in this call {self.elements}; the limit for "
+                f"all together is {self.max_elements}: send it in another call"
+            )
+            raise InvalidRequest([Fault("", detail, TOO_LARGE)])
+        self.elements += elements
 
 
-def checked(read: Read, at: int, spec: RunSpec, max_elements: int) -> Batch:
+def checked(read: Read, at: int, run: Shared, budget: Budget) -> Batch:
     """One batch of a body, checked. Raises `InvalidRequest` with all that is wrong with it."""
     item = read.items[at]
-    faults = list(read.faults.get(at, []))
     if type(item) is not dict:
         raise InvalidRequest([Fault("", "the batch is no JSON object", MALFORMED)])
+    try:
+        budget.lay_out(run.text)
+        one = _checked(item, list(read.faults.get(at, [])), run, read.plain, budget)
+    except InvalidRequest as error:
+        # What is refused has been looked at too; what that takes may leave nothing for those after it.
+        budget.elements = min(budget.elements + run.elements + _numbers(item), budget.max_elements)
+        raise InvalidRequest(error.faults, run.spec.loss) from None
+    budget.take(one.request.checked.layout.elements)
+    return one
+
+
+def _checked(item: dict[str, Any], faults: list[Fault], run: Shared, plain: bool, budget: Budget) -> Batch:
+    spec = run.spec
     given = envelope(item, spec)
     faults += given.faults
     cls = LOSSES[spec.loss]
+    own = cls.maps & item.keys()  # a formula's tensors: the run may have some, its batches have the others
     for name in list(item):
-        if name in FIXED or name in spec.options or name in cls.option_names:
+        if name in FIXED or ((name in spec.options or name in cls.option_names) and name not in own):
             del item[name]
             faults.append(Fault(pointer(name), "the run sets it, for all its batches"))
-    members = {**spec.options, **item, "dtype": spec.dtype, "reduction": "none", "gradients": []}
-    reading = Reading(read.plain and not spec.options, max_elements, suggestions=Suggestions(SUGGESTIONS))
+    shared = run.members()
+    members = {**shared, **item, "dtype": spec.dtype, "reduction": "none", "gradients": []}
+    for name in own:
+        members[name] = _joined(shared.get(name), item[name], name, faults)
+    reading = Reading(plain and run.scalar, budget.max_elements, suggestions=budget.suggestions)
     try:
         request = validate(members, cls, reading)
     except InvalidRequest as error:
@@ -137,6 +197,27 @@ def checked(read: Read, at: int, spec: RunSpec, max_elements: int) -> Batch:
     if faults:
         raise InvalidRequest(faults, cls.name)
     return Batch(request, given, pieces, _digest(request, given))
+
+
+def _joined(shared: Any, own: Any, member: str, faults: list[Fault]) -> Any:
+    """The named tensors of a run and of its batch."""
+    if type(shared) is not dict or type(own) is not dict:
+        return own
+    twice = [name for name in own if name in shared]
+    faults += [Fault(pointer(member, name), "the run sets it, for all its batches") for name in twice]
+    return own | shared
+
+
+def _numbers(value: Any) -> int:
+    """The numbers that were sent, about: those of tensors, and of lists in which each is an object."""
+    if type(value) is Tensor:
+        return value.array.size
+    if type(value) is dict:
+        return sum([_numbers(one) for one in value.values()])
+    if type(value) is list:
+        nested = value and type(value[0]) in (list, dict, Tensor)
+        return sum([_numbers(one) for one in value]) if nested else len(value)
+    return 1
 
 
 def _listed(document: dict[str, Any]) -> list[Any] | None:

@@ -21,7 +21,7 @@ LOSSES = {
 
 def spec_of(task: str, *metrics: str | MetricSpec, classes: int | None = None, **members: Any) -> RunSpec:
     """A run of a loss of this task."""
-    asked = [MetricSpec(name=one) if isinstance(one, str) else one for one in metrics]
+    asked = [MetricSpec.model_validate({"name": one}) if isinstance(one, str) else one for one in metrics]
     return RunSpec.model_validate({"loss": LOSSES[task], "metrics": asked, "classes": classes} | members)
 
 

@@ -166,7 +166,7 @@ def test_binary_figures_are_scikit_learns(seed: int, threshold: float | None) ->
     p = 1 / (1 + np.exp(-scored.predictions))  # type: ignore[operator]
     y, predicted = scored.targets.astype(int), (p > (threshold or 0.5)).astype(int)  # type: ignore[union-attr]
     names = ("accuracy", "precision", "recall", "f1", "balanced_accuracy", "confusion_matrix")
-    asked = [MetricSpec(name=name, threshold=threshold) for name in names]
+    asked = [MetricSpec.model_validate({"name": name, "threshold": threshold}) for name in names]
     found = _figures("binary", scored, *asked, "brier_score", classes=None)
     _same(found["accuracy"], sk.accuracy_score(y, predicted))
     _same(found["balanced_accuracy"], sk.balanced_accuracy_score(y, predicted))

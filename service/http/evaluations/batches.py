@@ -11,23 +11,22 @@ from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
-from schemas.evaluation.batch import BATCH_ID, ID_WANTED
-from schemas.evaluation.spec import RunSpec
+from schemas.evaluation.batch import BATCH_ID, ID_WANTED, MAX_BATCHES
+from schemas.evaluation.shared import Shared
 from schemas.evaluation.unreduced import Unreduced
 from schemas.losses import LOSSES
-from schemas.operation import OperationResult
 from schemas.problem import Fault, InvalidRequest
 from service.engine import EngineStopped, Outcome
 from service.evaluations.refusals import EvaluationRefused
-from service.evaluations.scored import Misfit
 from service.http.access import charge
 from service.http.admission import SCOPE_KEY, claimed
 from service.http.batch import together
-from service.http.body import Headers, aside, combined
+from service.http.body import Headers, combined
 from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import choose
 from service.http.edge.connection import Buffer
-from service.http.evaluations.runs import Runs, owner_of, refusal, with_interval
+from service.http.evaluations.adding import Adding, Call, most_at_once
+from service.http.evaluations.runs import Runs, owner_of, refusal
 from service.http.negotiation import JSON, SAFETENSORS, Form, answer_form, form_of
 from service.http.oip_infer import BINARY, json_size
 from service.http.problems import HTTPProblem, document
@@ -41,8 +40,10 @@ READING: Final = 4
 """Reading a byte of a batch takes up to so many times as long as one of a large request."""
 ANSWER_BYTES: Final = 512
 """Bytes that a batch's answer or problem takes, about."""
-ADDING: Final = 8_192
-"""Elements of a batch from which on what it adds to its run is worked out beside the event loop."""
+BATCH: Final = 32 << 10
+"""Reading a batch takes as long as so many bytes of a large request, however few numbers it has."""
+READING_FORMULAS: Final = 512
+"""The same for a character of the run's expression, which is laid out for each batch."""
 
 
 def run_of(path: str) -> str | None:
@@ -62,14 +63,14 @@ async def serve_batches(computing: Computing, runs: Runs, scope: Scope, receive:
     coding = choose(headers.get(b"accept-encoding"))
     deadline = computing.timeouts.deadline(scope, headers)
     try:
-        spec = await runs.spec(run_id, owner)
+        run = await runs.shared(run_id, owner)
     except EvaluationRefused as error:
         raise refusal(error) from None
-    scope["gradwire.loss"] = spec.loss
+    scope["gradwire.loss"] = loss = run.spec.loss
     body = await computing.body(scope, receive, headers, sending.form.factor)
 
     began = time.perf_counter()
-    call = await _decoded(computing, scope, body, sending, spec, deadline)
+    call = await _decoded(computing, scope, body, sending, run, deadline)
     del body
     charge(scope, call.elements)
     decoded = time.perf_counter()
@@ -77,14 +78,12 @@ async def serve_batches(computing: Computing, runs: Runs, scope: Scope, receive:
     outcomes = await computing.outcome(_submitted(computing, call.sound, deadline), receive)
 
     computed = time.perf_counter()
-    adding = Adding(runs, run_id, owner, spec)
-    new = [adding.add(call.sound[at], call.ids[at], outcome) for at, outcome in zip(call.sound, outcomes, strict=True)]
-    answers: dict[int, Any] = dict(zip(call.sound, await asyncio.gather(*new, return_exceptions=True), strict=True))
+    answers: dict[int, Any] = await Adding(runs, run_id, owner, run.spec).add(call, outcomes)
     answers |= call.faulty
     stored = time.perf_counter()
     told = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
     for outcome in told:
-        computing.counters.answered(spec.loss, decoded - began, outcome, stored - computed, stored - began)
+        computing.counters.answered(loss, decoded - began, outcome, stored - computed, stored - began)
     if call.many:
         results = {"results": [_result(answers[at], at, scope) for at in sorted(answers)]}
         parts = [await computing.at_size(len(answers) * ANSWER_BYTES, partial(plain.dumps, results))]
@@ -121,57 +120,56 @@ def _sending(headers: Headers) -> Sending:
     return Sending(JSON if binary else form_of(content_type), json_bytes, idempotency_key(headers))
 
 
-class Call(NamedTuple):
-    """The batches of one call by position, the sound ones with their ids; and the elements that these need."""
-
-    sound: dict[int, evaluation.Batch]
-    faulty: dict[int, InvalidRequest]
-    ids: dict[int, str]
-    many: bool
-    elements: int
-
-
 async def _decoded(
-    computing: Computing, scope: Scope, body: Buffer, sending: Sending, spec: RunSpec, deadline: float | None
+    computing: Computing, scope: Scope, body: Buffer, sending: Sending, run: Shared, deadline: float | None
 ) -> Call:
     """The batches of a body, checked; the claim holds what they take. Raises `InvalidRequest`, `HTTPProblem`."""
-    read = partial(_read, body, sending, spec, computing.max_elements)
-    if len(body) * READING < computing.offload:
+    read = partial(_read, body, sending, run, computing.max_elements)
+    if _cost(body, run) < computing.offload:
         call = read()
     else:
         text = memoryview(body)[: sending.json_bytes] if sending.form is JSON else sending.form.text(body)
         call = await computing.read_aside(scope, len(body), text, read, deadline)
         computing.still_there(scope)
     size, work = claimed([(one.request, 1) for one in call.sound.values()], len(body), as_text=False)
-    scope[SCOPE_KEY].need(size, work)
+    scope[SCOPE_KEY].need(size + most_at_once(call, run.spec), work)
     return call
 
 
-def _read(body: Buffer, sending: Sending, spec: RunSpec, max_elements: int) -> Call:
+def _cost(body: Buffer, run: Shared) -> int:
+    """What reading a body's batches takes, as bytes of a large request: an object in it may be a batch."""
+    size = len(body) * READING
+    if size >= MAX_BATCHES * BATCH:  # large whatever is in it
+        return size
+    batches = min(bytes(body).count(b"{"), MAX_BATCHES)
+    return size + batches * (BATCH + run.elements * 8 + run.text * READING_FORMULAS)
+
+
+def _read(body: Buffer, sending: Sending, run: Shared, max_elements: int) -> Call:
     """The batches of a body. Raises `InvalidRequest` where none of it can be taken."""
+    cls = LOSSES[run.spec.loss]
     if sending.form is SAFETENSORS:
         found = evaluation.read_safetensors(body)
-    elif sending.json_bytes is not None or evaluation.is_inference(body):
-        found = evaluation.read_oip(body, LOSSES[spec.loss], sending.json_bytes)
+    elif sending.json_bytes is not None:
+        found = evaluation.read_oip(body, cls, sending.json_bytes)
     else:
-        found = evaluation.read_json(body)
+        found = evaluation.read_json(body, cls)
     if sending.key is not None and found.many:
         raise InvalidRequest([Fault("/batches", "an Idempotency-Key names one batch: give each a batch_id")])
     sound: dict[int, evaluation.Batch] = {}
     faulty: dict[int, InvalidRequest] = {}
-    elements = 0
+    budget = evaluation.Budget(max_elements)
     for at in range(len(found.items)):
         try:
-            one = evaluation.checked(found, at, spec, max_elements - elements)
+            one = evaluation.checked(found, at, run, budget)
         except InvalidRequest as error:
             if not found.many:
                 raise
             faulty[at] = error
             continue
         sound[at] = one
-        elements += one.request.checked.layout.elements
     ids = {at: _batch_id(one.given.batch_id, sending.key) for at, one in sound.items()}
-    return Call(sound, faulty, ids, found.many, elements)
+    return Call(sound, faulty, ids, found.many, budget.elements)
 
 
 def idempotency_key(headers: dict[bytes, bytes]) -> str | None:
@@ -210,37 +208,6 @@ def _submitted(
             future.cancel()
         raise
     return together(futures)
-
-
-class Adding(NamedTuple):
-    """The run that batches are added to."""
-
-    runs: Runs
-    run_id: str
-    owner: str | None
-    spec: RunSpec
-
-    async def add(
-        self, batch: evaluation.Batch, batch_id: str, outcome: Outcome[OperationResult] | BaseException
-    ) -> dict[str, Any]:
-        """One batch made part of the run. Raises what computing it raised, and what the store refuses as problems."""
-        from service.evaluations.adding import new_batch  # noqa: PLC0415 - loads the store's library
-
-        if isinstance(outcome, BaseException):
-            raise outcome
-        result, own = outcome.result, batch.request
-        make = partial(new_batch, own, result, self.spec, batch.given, batch.cut, batch_id, batch.digest)
-        try:
-            new = make() if own.checked.layout.elements < ADDING else await aside(make)
-        except Misfit as error:
-            raise InvalidRequest([Fault("", str(error))], self.spec.loss) from None
-        evaluations = await self.runs.evaluations()
-        try:
-            added = await evaluations.add(self.run_id, self.owner, new)
-        except EvaluationRefused as error:
-            raise refusal(error) from None
-        total = with_interval(added.total, self.spec.confidence)
-        return {"batch_id": batch_id, "duplicate": added.duplicate, "batch": added.answer, "total": total}
 
 
 def _result(answer: Any, at: int, scope: Scope) -> dict[str, Any]:

@@ -40,13 +40,15 @@ from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
 from service.http.reference import PROBLEM
 from service.wire import plain
-from service.wire.json import malformed, no_json
+from service.wire.json import check_depth, malformed, no_json
 
 TAG: Final = "evaluations"
 PATH: Final = "/v1/evaluations"
 ONE: Final = "/v1/evaluations/{id}"
 RunId = Annotated[str, Path(alias="id", description="The run's id.", examples=["ev_06bqk4h0k3wv1f8m2z7d9t5xrc"])]
 NO_RUN: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "There is no such run.", **PROBLEM}}
+READ_ASIDE: Final = 64 << 10
+"""Bytes from which on a body is read beside the event loop: a Python object is made for each number in it."""
 EVENTS: Final = {"text/event-stream": {"schema": {"type": "string"}}}
 
 router = APIRouter(tags=[TAG])
@@ -81,8 +83,9 @@ async def _asked(work: Awaitable[Any]) -> Any:
         raise refusal(error) from None
 
 
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(plain.dumps(value), status, headers, "application/json")
+async def _json(made: Callable[[], Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer, made and written beside the event loop: a run may have a megabyte of names and options."""
+    return Response(await aside(lambda: plain.dumps(made())), status, headers, "application/json")
 
 
 async def _members(computing: Computing, scope: Scope, receive: Receive) -> dict[str, Any]:
@@ -91,12 +94,19 @@ async def _members(computing: Computing, scope: Scope, receive: Receive) -> dict
     if form_of(headers.get(b"content-type")) is not JSON:
         raise HTTPProblem(415, "send application/json", {"accept": "application/json"})
     body = bytes(await computing.body(scope, receive, headers))
+    if len(body) < READ_ASIDE:
+        return _object(body)
+    return await computing.read_aside(scope, len(body), body, partial(_object, body))
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise malformed(no_json(body, error)) from None
     if type(found) is not dict:
         raise malformed("the body is no JSON object")
+    check_depth(found)
     return found
 
 
@@ -118,19 +128,20 @@ async def create(computing: Computing, runs: Runs, scope: Scope, receive: Receiv
     spec = await aside(_spec, members, computing.max_elements)
     evaluations = await runs.evaluations()
     run, created = await _asked(evaluations.create(spec, owner_of(scope), key))
-    answer = _json(told(run), 201 if created else 200, {"location": f"{PATH}/{run.id}"})
+    answer = await _json(lambda: told(run), 201 if created else 200, {"location": f"{PATH}/{run.id}"})
     await answer(scope, receive, send)
 
 
 async def change(computing: Computing, runs: Runs, scope: Scope, receive: Receive, send: Send) -> None:
     """Seal, rename or tag a run."""
     run_id = scope["path_params"]["id"]
-    asked = run_change(await _members(computing, scope, receive))
+    asked = await aside(run_change, await _members(computing, scope, receive))
     evaluations = await runs.evaluations()
     run = await _asked(
         evaluations.change(run_id, owner_of(scope), name=asked.name, tags=asked.tags, sealed=asked.state == "sealed")
     )
-    await _json(told(run))(scope, receive, send)
+    answer = await _json(lambda: told(run))
+    await answer(scope, receive, send)
 
 
 @router.get(PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage)
@@ -165,7 +176,11 @@ async def list_evaluations(
             order=order,
         )
     )
-    return _json({"evaluations": [told(run) for run in page.runs], "next_cursor": page.next_cursor})
+
+    def made() -> dict[str, Any]:
+        return {"evaluations": [told(run, listed=True) for run in page.runs], "next_cursor": page.next_cursor}
+
+    return await _json(made)
 
 
 def _tag(text: str, at: int) -> tuple[str, str]:
@@ -182,7 +197,7 @@ async def get_evaluation(run_id: RunId, request: Request) -> Any:
     run, tally = await _asked(evaluations.tally(run_id, owner_of(request.scope)))
     from service.evaluations.tallies import total_of  # noqa: PLC0415 - loads the store's library
 
-    return _json(told(run, with_interval(total_of(tally), run.spec.confidence)))
+    return await _json(lambda: told(run, with_interval(total_of(tally), run.spec.confidence)))
 
 
 @router.delete(
@@ -218,7 +233,11 @@ async def list_batches(
     """The batches that are durably part of a run, in the order in which they were acknowledged."""
     evaluations = await _runs(request).evaluations()
     page = await _asked(evaluations.batches(run_id, owner_of(request.scope), cursor, limit))
-    batches = [
+    return await _json(lambda: {"batches": _told_batches(page), "next_cursor": page.next_cursor})
+
+
+def _told_batches(page: Any) -> list[dict[str, Any]]:
+    return [
         {
             "batch_id": one.batch_id,
             "samples": one.samples,
@@ -228,7 +247,6 @@ async def list_batches(
         }
         for one in page.batches
     ]
-    return _json({"batches": batches, "next_cursor": page.next_cursor})
 
 
 @router.get(

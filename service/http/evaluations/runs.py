@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Scope
 
+from schemas.evaluation.shared import Shared
 from schemas.evaluation.spec import RunSpec
 from schemas.problem import Fault, InvalidRequest
 from service.evaluations.refusals import (
@@ -20,10 +20,13 @@ from service.evaluations.refusals import (
     NoSuchRun,
     RunFull,
     RunSealed,
+    StoreBusy,
     StoreFull,
     StoreUnavailable,
     StoreUnusable,
 )
+from service.evaluations.results import interval
+from service.http.body import aside
 from service.http.problems import HTTPProblem
 from service.settings import Settings
 
@@ -34,6 +37,8 @@ log = logging.getLogger("gradwire.evaluations")
 
 KEPT_SPECS: Final = 256
 """Specs of runs that are remembered: a batch then needs no reading from the database before it is computed."""
+KEPT_BYTES: Final = 8 << 20
+"""Bytes of JSON of those specs together, but for the last one; as lists of numbers they take several times as much."""
 
 
 class Runs:
@@ -43,7 +48,8 @@ class Runs:
         self._settings = settings
         self._opened: Evaluations | None = None
         self._opening = asyncio.Lock()
-        self._specs: OrderedDict[tuple[str, str | None], RunSpec] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str | None], tuple[Shared, int]] = OrderedDict()
+        self._kept_bytes = 0
 
     async def evaluations(self) -> Evaluations:
         """The evaluations. Raises `HTTPProblem` 404 where they are off, and 503 where they cannot be opened."""
@@ -83,22 +89,30 @@ class Runs:
         if opened is not None:
             await opened.close()
 
-    async def spec(self, run_id: str, owner: str | None) -> RunSpec:
-        """What a run computes, which never changes. Raises `NoSuchRun` where it has never been."""
+    async def shared(self, run_id: str, owner: str | None) -> Shared:
+        """What all batches of a run share, which never changes. Raises `NoSuchRun` where it has never been."""
         key = (run_id, owner)
-        found = self._specs.get(key)
-        if found is None:
-            evaluations = await self.evaluations()
-            found = self._specs[key] = (await evaluations.get(run_id, owner)).spec
-            if len(self._specs) > KEPT_SPECS:
-                self._specs.popitem(last=False)
-        else:
-            self._specs.move_to_end(key)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+        evaluations = await self.evaluations()
+        spec = (await evaluations.get(run_id, owner)).spec
+        found, size = await aside(_read, spec)
+        self.forget(run_id, owner)  # another batch may have been here meanwhile
+        self._kept[key] = found, size
+        self._kept_bytes += size
+        while len(self._kept) > KEPT_SPECS or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
+            self._kept_bytes -= self._kept.popitem(last=False)[1][1]
         return found
 
     def forget(self, run_id: str, owner: str | None) -> None:
         """A run is gone."""
-        self._specs.pop((run_id, owner), None)
+        self._kept_bytes -= self._kept.pop((run_id, owner), (None, 0))[1]
+
+
+def _read(spec: RunSpec) -> tuple[Shared, int]:
+    """What batches share, and the bytes of JSON that it takes."""
+    return Shared.of(spec), len(spec.model_dump_json())
 
 
 def owner_of(scope: Scope) -> str | None:
@@ -124,26 +138,28 @@ def refusal(error: EvaluationRefused) -> Exception:
     if isinstance(error, FaultyCursor):
         return InvalidRequest([Fault("/query/cursor", "is no cursor of such a listing")])
     if isinstance(error, StoreUnavailable):
+        away = "the database of evaluations cannot be reached now"
+        busy = "more batches wait to be written than may wait: send it again"
         wait = {"retry-after": str(error.retry_after)}
-        return HTTPProblem(503, "the database of evaluations cannot be reached now", wait)
+        return HTTPProblem(503, busy if isinstance(error, StoreBusy) else away, wait)
     raise error
 
 
 def with_interval(total: dict[str, Any], level: float) -> dict[str, Any]:
     """What batches add up to, with the interval of the loss that its standard error gives (normal approximation)."""
-    error, interval = total["standard_error"], None
-    if error is not None:
-        reach = NormalDist().inv_cdf((1 + level) / 2) * error
-        interval = {"level": level, "low": total["loss"] - reach, "high": total["loss"] + reach, "method": "normal"}
-    return {**total, "interval": interval}
+    return {**total, "interval": interval(total["loss"], total["standard_error"], level)}
 
 
-def told(run: Any, total: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A run, as it is answered."""
+LONG: Final = frozenset(("options", "classes", "groups"))
+"""What may be long of a run: a listing leaves it out."""
+
+
+def told(run: Any, total: dict[str, Any] | None = None, *, listed: bool = False) -> dict[str, Any]:
+    """A run, as it is answered; `listed`: without what may be long."""
     spec: RunSpec = run.spec
     answer = {
         "id": run.id,
-        **spec.model_dump(mode="json"),
+        **spec.model_dump(mode="json", exclude=set(LONG) if listed else None),
         "state": run.state,
         "created_at": run.created_at.isoformat(),
         "updated_at": run.updated_at.isoformat(),

@@ -7,6 +7,6 @@ and what the loss answers beside them. Tensors are JSON, or lie behind the JSON 
 
 from service.wire.oip.answer import encode
 from service.wire.oip.envelope import VERSION
-from service.wire.oip.request import Call, Members, decode, decode_beside
+from service.wire.oip.request import Call, Members, decode, decode_beside, members_beside
 
-__all__ = ["VERSION", "Call", "Members", "decode", "decode_beside", "encode"]
+__all__ = ["VERSION", "Call", "Members", "decode", "decode_beside", "encode", "members_beside"]

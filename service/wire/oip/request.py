@@ -76,12 +76,19 @@ def decode_beside(
     text = bytes(body) if json_bytes is None else bytes(memoryview(body)[:json_bytes])
     binary = memoryview(b"") if json_bytes is None else memoryview(body)[json_bytes:]
     document = (large_json.read(text) if len(text) >= large_json.LEAST_BYTES else None) or _document(text)
+    return members_beside(document, cls, binary, beside, plain=not holds_booleans(text))
+
+
+def members_beside(
+    document: dict[str, Any], cls: type[LossRequest], binary: memoryview, beside: Collection[str], *, plain: bool
+) -> tuple[Members, dict[str, Any]]:
+    """As `decode_beside`, of the JSON's object; `plain` says that there is no boolean in it."""
     parameters = document.get("parameters")
     own = {}
     if type(parameters) is dict:
         own = {name: parameters[name] for name in beside if name in parameters}
         document["parameters"] = {name: value for name, value in parameters.items() if name not in own}
-    return _members(read(document, cls), cls, binary, plain=not holds_booleans(text)), own
+    return _members(read(document, cls), cls, binary, plain=plain), own
 
 
 def _decode_large(text: bytes, cls: type[LossRequest], binary: memoryview, max_elements: int) -> Call | None:

@@ -171,6 +171,17 @@ def test_what_is_wrong_with_a_batch_is_told(
     assert evaluations.request("GET", f"{PATH}/{run}").json()["batches"] == 0
 
 
+@pytest.mark.parametrize("rows", [3, 800])
+def test_sample_ids_have_64_bits_however_large_the_body(evaluations: Evaluations, rows: int) -> None:
+    run = evaluations.made(loss="mse_loss")
+    zeros = [0.0] * rows
+    last = [*range(rows - 1), 2**63 - 1]
+    assert evaluations.added(run, input=zeros, target=zeros, sample_ids=last)["batch"]["samples"] == rows
+    answer = evaluations.send(run, input=zeros, target=zeros, sample_ids=[*last[:-1], 2**63])
+    (told,) = pointers(problem_of(answer, 422)).values()
+    assert "64 bits" in told
+
+
 def test_groups_need_to_be_named_by_the_run(evaluations: Evaluations) -> None:
     problem = problem_of(evaluations.send(evaluations.made(), groups=["x"] * 3, **MEMBERS), 422)
     assert "named when it is made" in pointers(problem)["/groups"]

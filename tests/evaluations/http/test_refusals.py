@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.evaluations.refusals import StoreUnavailable, StoreUnusable
+from service.evaluations.refusals import StoreBusy, StoreUnavailable, StoreUnusable
 from tests.asgi import InProcess, problem_of
 from tests.evaluations.http.conftest import PATH, Evaluations
 
@@ -75,6 +75,20 @@ def test_a_database_that_is_away_is_503_and_losses_go_on(
         assert "secret" not in problem_of(answer, 503)["detail"]
         assert int(answer.headers["retry-after"]) > 0
     assert evaluations.request("POST", "/v1/loss", json={"loss": "mse_loss", "input": 1.0, "target": 0.0}).is_success
+
+
+def test_too_many_batches_that_wait_are_told_from_a_database_that_is_away(
+    evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = evaluations.made()
+
+    async def busy(*_: Any, **__: Any) -> Any:
+        raise StoreBusy
+
+    monkeypatch.setattr(evaluations.run(evaluations.app.state.runs.evaluations()), "add", busy)
+    answer = evaluations.send(run, **BATCH)
+    assert "wait to be written" in problem_of(answer, 503)["detail"]
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_a_database_that_is_named_and_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,11 @@ def test_an_idempotency_key_is_visible_ascii(evaluations: Evaluations, key: str)
         ({"loss": "mse_loss", "metrics": ["nonsense"]}, "/metrics/0/name", "'accuracy'"),
         ({"loss": "kl_div", "metrics": ["mae"]}, "/metrics/0", "no predictions"),
         ({"loss": "mse_loss", "hardest": 5000}, "/hardest", "1000"),
+        ({"loss": "mse_loss", "expected_samples": 2**70}, "/expected_samples", ""),
+        ({"loss": "mse_loss", "hardest": "5"}, "/hardest", "valid integer"),
+        ({"loss": "mse_loss", "tags": {"a\0": "b"}}, "/tags/a\0/[key]", "NUL"),
+        ({"loss": "expression", "options": {"expression": "a\0"}}, "/options/expression", "NUL"),
+        ({"loss": "expression", "options": {"constants": {"\0": 1.0}}}, "/options/constants", "NUL"),
     ],
 )
 def test_what_is_wrong_with_a_new_run_is_told(
@@ -76,6 +82,39 @@ def test_what_is_wrong_with_a_new_run_is_told(
 ) -> None:
     problem = problem_of(evaluations.request("POST", PATH, json=members), 422)
     assert told in pointers(problem)[pointer]
+
+
+def test_a_run_of_more_than_a_mebibyte_is_refused(evaluations: Evaluations) -> None:
+    members = {"loss": "mse_loss", "classes": [f"{at:06d}" + "x" * 190 for at in range(10_000)]}
+    told = problem_of(evaluations.request("POST", PATH, json=members), 413)
+    assert "the limit is 1048576" in told["detail"]
+
+
+def test_a_run_nested_without_end_is_refused(evaluations: Evaluations) -> None:
+    body = b'{"loss": "mse_loss", "options": {"weight": ' + b"[" * 500 + b"]" * 500 + b"}}"
+    headers = {"content-type": "application/json"}
+    problem_of(evaluations.request("POST", PATH, content=body, headers=headers), 400)
+
+
+def test_a_large_run_is_read_and_answered_beside_the_event_loop(evaluations: Evaluations) -> None:
+    members = {"loss": "mse_loss", "options": {"weight": [0.125] * 130_000}}
+    body = json.dumps(members, indent=2).encode()
+    assert len(body) > 1 << 20
+    headers = {"content-type": "application/json"}
+    made = evaluations.request("POST", PATH, content=body, headers=headers)
+    assert made.status_code == 201, made.text[:200]
+    assert made.json()["options"] == members["options"]
+
+
+def test_listings_leave_out_what_may_be_long(evaluations: Evaluations) -> None:
+    run = evaluations.made(classes=10, groups=["x"], options={"ignore_index": 1}, tags={"kind": "long"})
+    (listed,) = evaluations.request("GET", f"{PATH}?tag=kind:long").json()["evaluations"]
+    assert evaluations.request("GET", f"{PATH}/{run}").json().keys() - listed.keys() == {
+        "options",
+        "classes",
+        "groups",
+        "total",
+    }
 
 
 def test_options_that_need_a_batch_to_be_checked_wait_for_it(evaluations: Evaluations) -> None:
