@@ -55,6 +55,9 @@ def evaluate(
     tag: Annotated[
         list[str] | None, typer.Option(help="What the run is found by: `model=v7`; may be repeated.")
     ] = None,
+    hardest: Annotated[
+        int | None, typer.Option(min=0, help="How many samples of the largest loss are kept [default: 100].")
+    ] = None,
     confidence: Annotated[float, typer.Option(help="The level of intervals.")] = 0.95,
     server: Annotated[
         str | None, typer.Option(envvar="GRADWIRE_SERVER", help="The server's URL [default: none; in this process].")
@@ -81,7 +84,7 @@ def evaluate(
     no_seal: Annotated[bool, typer.Option("--no-seal", help="Leave the run open for more batches.")] = False,
     run: Annotated[str | None, typer.Option(help="Add to this run in place of one of the command's own.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run and its results as JSON.")] = False,
 ) -> None:
     """Evaluate predictions: send files to a run, and read its exact report.
 
@@ -121,6 +124,7 @@ def evaluate(
                 metrics=metrics_of(metric, thresholds),
                 classes=list(named) if named is not None else None,
                 tags=pairs_of(tag, "--tag"),
+                hardest=hardest,
                 confidence=confidence,
             )
         else:
@@ -170,7 +174,7 @@ def _run(
 
     from service.evaluate.clients import here, of_server
     from service.evaluate.evaluation import Evaluation
-    from service.evaluate.faults import Failed, Misused
+    from service.evaluate.faults import BadRows, Failed, Misused
     from service.evaluate.progress import Telling
     from service.evaluate.service import Service
 
@@ -194,7 +198,7 @@ def _run(
     except Misused as fault:
         _end(MISUSED, str(fault))
     except Failed as fault:
-        _end(FAILED, str(fault) + _resumable(evaluation))
+        _end(FAILED, str(fault) + _resumable(evaluation, mended=isinstance(fault, BadRows)))
     except OSError as error:
         _end(FAILED, f"{error.filename or server or database}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -204,9 +208,14 @@ def _run(
         _end(FAILED, "this is a fault of gradwire" + _resumable(evaluation))
 
 
-def _resumable(evaluation: Any) -> str:
+def _resumable(evaluation: Any, *, mended: bool = False) -> str:
     if evaluation is None or evaluation.run is None:
         return ""
+    if mended:
+        return (
+            f"\ngradwire: what was sent is in run {evaluation.run}, and stays there: a mended file is another one, "
+            "whose rows all count anew, so the command then makes a run of its own; with --run, take a new one"
+        )
     return f"\ngradwire: what was sent is in run {evaluation.run}; the same command goes on from there"
 
 
@@ -216,7 +225,7 @@ def _shown(report: dict[str, Any], as_json: bool) -> None:
     from service.evaluate.figures import table
 
     if as_json:
-        print(json.dumps(report["results"], indent=2))
+        print(json.dumps(report, indent=2))
         return
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
@@ -225,15 +234,19 @@ def _shown(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _judge(results: dict[str, Any], thresholds: list[Threshold]) -> None:
-    """Exit with 1 where a threshold is passed."""
+    """Exit with 1 where a threshold is passed; with 2 where one is on a figure that is not there, and none is passed."""
     from service.evaluate.faults import Misused
 
-    try:
-        passed = [told for threshold in thresholds if (told := threshold.passed(results)) is not None]
-    except Misused as fault:
-        _end(MISUSED, str(fault))
-    if passed:
-        _end(THRESHOLD_PASSED, "\ngradwire: ".join(passed))
+    passed, missing = [], []
+    for threshold in thresholds:
+        try:
+            told = threshold.passed(results)
+        except Misused as fault:
+            missing.append(str(fault))
+        else:
+            passed += [told] if told is not None else []
+    if passed or missing:
+        _end(THRESHOLD_PASSED if passed else MISUSED, "\ngradwire: ".join(passed + missing))
 
 
 def _end(code: int, message: str) -> NoReturn:

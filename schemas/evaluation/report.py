@@ -20,6 +20,8 @@ class EvaluationReport(BaseModel):
 class EvaluationComparison(BaseModel):
     """Two runs over the same samples."""
 
-    first: EvaluationAnswer = Field(description="The run that is compared with.")
-    second: EvaluationAnswer = Field(description="The run that was asked for.")
-    comparison: dict[str, Any] = Field(description="The second's loss less the first's, over the samples of both.")
+    first: EvaluationAnswer = Field(description="The baseline: the run that is compared with.")
+    second: EvaluationAnswer = Field(description="The new one: the run that was asked for.")
+    comparison: dict[str, Any] = Field(
+        description="The new loss (`second`) less the baseline's (`first`), over the samples of both."
+    )

@@ -50,13 +50,13 @@ class Asked:
 
 
 class Evaluation:
-    """One evaluation. `run` is the run's id, once there is one: what is in it stays there if this ends early."""
+    """One evaluation. `run` is the run's id, once it is found or made: what is in it stays there if this ends early."""
 
     def __init__(self, asked: Asked, service: Service, telling: Telling) -> None:
         self._asked = asked
         self._service = service
         self._telling = telling
-        self.run: str | None = asked.run
+        self.run: str | None = None
 
     async def report(self) -> dict[str, Any]:
         """Send what the run has not, seal it, and answer its report. Raises `Misused` and `Failed`."""

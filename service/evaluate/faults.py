@@ -3,7 +3,8 @@
 Exception
 ├── Misused             the command, or the files and columns that it names, cannot be as they are
 └── Failed              the evaluation did not come to its end
-    └── BadRow          since a row of a file cannot be evaluated
+    └── BadRows         since rows of a file cannot be evaluated
+        └── BadRow      one row
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ class Failed(Exception):
     """The evaluation could not be completed."""
 
 
-class BadRow(Failed):
+class BadRows(Failed):
+    """Rows of a file cannot be evaluated: it must be mended, and has other contents then."""
+
+
+class BadRow(BadRows):
     """A row of a file cannot be evaluated; rows are counted from 0, as in pandas, NumPy and Arrow."""
 
     def __init__(self, file: str, row: int, column: str, detail: str) -> None:

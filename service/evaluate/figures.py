@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from service.evaluations.report.best import best, few
+
 
 def table(report: Mapping[str, Any]) -> Table:
     """The run, its loss and its metrics: a line for each figure."""
@@ -19,10 +21,11 @@ def table(report: Mapping[str, Any]) -> Table:
 
 
 def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    interval = results.get("interval")
-    loss = number(results["loss"])
-    if interval:
-        loss += f"  ({interval['level']:.0%} within {number(interval['low'])} to {number(interval['high'])})"
+    found, loss = best(results), number(results["loss"])
+    if found is not None and few(results, int(results["samples"])):
+        loss += "  (too few samples for an interval)"
+    elif found is not None:
+        loss += f"  ({100 * found.level:g} % {found.kind} interval: {number(found.low)} to {number(found.high)})"
     yield "loss", loss
     for name in ("samples", "count", "ignored"):
         yield name, f"{results[name]:,}"

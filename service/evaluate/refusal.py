@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.evaluate.batches import Batch
-from service.evaluate.faults import Failed
+from service.evaluate.faults import BadRows, Failed
 from service.evaluate.service import MOST_SHOWN, Refused
 
 
@@ -16,7 +16,7 @@ def by_row(refused: Refused, batch: Batch) -> Failed:
         return Failed(f"{where}: {refused}")
     told = [_told(pointer, detail, batch, where) for pointer, detail in refused.errors[:MOST_SHOWN]]
     more = len(refused.errors) - MOST_SHOWN
-    return Failed("\n".join([*told, f"and {more} more"] if more > 0 else told))
+    return BadRows("\n".join([*told, f"and {more} more"] if more > 0 else told))
 
 
 def _told(pointer: str, detail: str, batch: Batch, where: str) -> str:

@@ -20,6 +20,7 @@ FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 30.0
 """Seconds between two tries: at random up to a bound that doubles."""
 MOST_SHOWN: Final = 5
+KEY: Final = "; the API key is that of GRADWIRE_API_KEY or --api-key"
 
 
 class Refused(Failed):
@@ -29,7 +30,8 @@ class Refused(Failed):
         self.status = status
         self.problem = problem
         detail = problem.get("detail") or problem.get("title") or "without a word"
-        super().__init__(f"{call}: {status}: " + ("; ".join(self.listed()) or str(detail)))
+        told = f"{call}: {status}: " + ("; ".join(self.listed()) or str(detail))
+        super().__init__(told + (KEY if status in (401, 403) else ""))
 
     @property
     def errors(self) -> list[tuple[str, str]]:
@@ -72,7 +74,9 @@ class Service:
                     method, path, params=params, json=json, content=content, headers=headers
                 )
             except httpx.TransportError as error:
-                reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+                reason = f"{self._client.base_url} cannot be reached: {type(error).__name__}: {error}".removesuffix(
+                    ": "
+                )
             else:
                 if response.status_code < 300:
                     return response

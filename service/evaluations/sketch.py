@@ -8,12 +8,11 @@ which ones are would depend on the order; float64's range bounds their number.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 from ddsketch import CubicallyInterpolatedMapping
-from ddsketch.ddsketch import BaseDDSketch
-from ddsketch.store import DenseStore
 from numpy.typing import NDArray
 
 ACCURACY: Final = 0.005
@@ -42,29 +41,28 @@ def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[dict[str, float]]:
-    """The losses below which parts of the samples lie; `counts` is (CELLS,), `low` and `high` bound all losses."""
-    sketch = _rebuilt(counts)
+    """The smallest loss that at least a part q of the samples is at or below (nearest rank: the ceil(q n)-th of n).
+
+    `counts` is (CELLS,), `low` and `high` bound all losses.
+    """
+    used = np.flatnonzero(counts)
+    if not len(used):
+        return []
+    running = np.cumsum(counts[used])
     found = []
     for q in QUANTILES:
-        value = sketch.get_quantile_value(q)
-        if value is not None:
-            found.append({"q": q, "value": min(max(float(value), low), high)})
+        rank = math.ceil(Fraction(str(q)) * int(running[-1]))
+        value = _middle(int(used[np.searchsorted(running, rank)]))
+        found.append({"q": q, "value": min(max(value, low), high)})
     return found
 
 
-def _rebuilt(counts: NDArray[np.int64]) -> Any:
-    """The library's sketch of these counts."""
-    used = np.flatnonzero(counts)
-    stores: list[DenseStore] = []
-    for side in (used[used > _ZERO] - _ZERO, _ZERO - used[used < _ZERO][::-1]):
-        store = DenseStore()
-        sign = 1 if not stores else -1
-        order = side.tolist()
-        # The ends first: the store then has its final size before the rest.
-        for step in (*order[:1], *order[-1:][: len(order) - 1], *order[1:-1]):
-            store.add(step + _FIRST - 1, float(counts[_ZERO + sign * step]))
-        stores.append(store)
-    return BaseDDSketch(_MAPPING, stores[0], stores[1], float(counts[_ZERO]))
+def _middle(cell: int) -> float:
+    """A loss that is as near to all of a bucket as `ACCURACY` tells."""
+    if cell == _ZERO:
+        return 0.0
+    step = abs(cell - _ZERO)
+    return math.copysign(float(_MAPPING.value(step + _FIRST - 1)), cell - _ZERO)
 
 
 def _border(cell: int) -> float:

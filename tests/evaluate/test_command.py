@@ -57,7 +57,7 @@ def test_figures_are_printed_and_reports_written(file: Path, run: Run, standin: 
     assert reports[0].read_text() == "a report as html"
     assert reports[3].read_text() == "a report as markdown"
     printed = run(file, "--loss", "cross_entropy", "--json").stdout
-    assert json.loads(printed) == json.loads(reports[1].read_text())["results"]
+    assert json.loads(printed) == json.loads(reports[1].read_text())
 
 
 def test_a_key_goes_with_every_call(file: Path, run: Run, standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +103,37 @@ def test_a_threshold_on_what_is_not_there_is_wrong_usage(file: Path, run: Run, s
     standin.results = {"metrics": {"f1": {"macro": 0.9, "per_class": [0.9, 0.5]}}}
     told = run(file, "--loss", "cross_entropy", "--fail-if", "f1<1", exits=2).stderr
     assert "f1 is no single figure; it has macro, per_class" in told
+
+
+def test_a_figure_that_is_not_there_hides_no_threshold_that_is_passed(file: Path, run: Run, standin: StandIn) -> None:
+    conditions = ("--fail-if", "accuracy.maximum<1", "--fail-above", "0.01")
+    told = run(file, "--loss", "cross_entropy", *conditions, exits=1).stderr
+    assert "loss > 0.01 fails" in told
+    assert "there is no figure accuracy.maximum" in told
+
+
+def test_a_refused_key_says_where_it_is_from(file: Path, run: Run, standin: StandIn) -> None:
+    standin.no_run = {"status": 401, "detail": "the key is unknown"}
+    told = run(file, "--loss", "cross_entropy", exits=3).stderr
+    assert "the key is unknown; the API key is that of GRADWIRE_API_KEY or --api-key" in told
+
+
+def test_how_many_of_the_hardest_samples_are_kept_is_asked(file: Path, run: Run, standin: StandIn) -> None:
+    run(file, "--loss", "cross_entropy", "--hardest", 0)
+    assert standin.specs[standin.run()]["hardest"] == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [(40, "95 % bootstrap interval: 0.1 to 0.3"), (2, "too few samples for an interval")],
+)
+def test_the_interval_is_told_as_the_report_tells_it(
+    samples: int, told: str, file: Path, run: Run, standin: StandIn
+) -> None:
+    normal = {"level": 0.95, "low": -0.1, "high": 0.5, "method": "normal"}
+    ends = {"level": 0.95, "low": 0.1, "high": 0.3, "units": samples}
+    standin.results = {"interval": normal, "bootstrap": ends, "samples": samples}
+    assert told in run(file, "--loss", "cross_entropy").stdout
 
 
 @pytest.mark.parametrize(
@@ -154,7 +185,7 @@ def test_a_refused_batch_is_told_by_file_and_row(file: Path, run: Run, standin: 
     standin.next_answers.append(BAD)
     told = run(file, "--loss", "cross_entropy", "--batch-size", 10, "--senders", 1, exits=3).stderr
     assert "val.npz, row 3: target: class index 7 is outside [0, 3)" in told
-    assert f"run {standin.run()}; the same command goes on from there" in told
+    assert f"run {standin.run()}, and stays there: a mended file is another one" in told
     assert not standin.sealed
 
 
@@ -190,6 +221,7 @@ def test_patience_ends(file: Path, run: Run, standin: StandIn) -> None:
 def test_a_run_that_is_not_there_fails(file: Path, run: Run) -> None:
     told = run(file, "--run", "ev_9", exits=3).stderr
     assert "404: there is no such evaluation" in told
+    assert "what was sent" not in told
 
 
 def test_a_run_that_cannot_be_is_wrong_usage(file: Path, run: Run, standin: StandIn) -> None:
@@ -203,7 +235,7 @@ def test_a_server_that_is_none_is_told(file: Path) -> None:
         ("losses.example", 2, "a URL such as"),
         ("ftp://losses.example", 2, "a URL such as"),
         ("http://losses.example:port", 2, "Invalid port"),
-        ("http://127.0.0.1:9", 3, "ConnectError"),
+        ("http://127.0.0.1:9", 3, "http://127.0.0.1:9 cannot be reached: ConnectError"),
     ):
         command = ["evaluate", str(file), "--loss", "cross_entropy", "--server", url, "--patience", "0"]
         result = CliRunner().invoke(app, command)

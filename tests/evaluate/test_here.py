@@ -32,7 +32,7 @@ def evaluate(*arguments: object) -> Result:
 def results(file: Path, database: str, *arguments: str) -> dict[str, Any]:
     result = evaluate(file, *ASKED, "--database", f"sqlite:///{file.parent}/{database}.db", "--json", *arguments)
     assert result.exit_code == 0, (result.stderr, result.exception)
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)["results"]
     return found
 
 

@@ -47,7 +47,7 @@ def test_quantiles_are_as_near_as_told(spread: str) -> None:
     found = sketch.quantiles(_counts(losses), ordered[0], ordered[-1])
     assert [one["q"] for one in found] == list(sketch.QUANTILES)
     for one in found:
-        true = ordered[int(one["q"] * (len(ordered) - 1))]
+        true = ordered[math.ceil(round(100 * one["q"]) * len(ordered) / 100) - 1]
         assert abs(one["value"] - true) <= sketch.ACCURACY * abs(true) * (1 + 1e-9)
 
 
@@ -56,6 +56,12 @@ def test_the_largest_and_the_least_float64_have_quantiles() -> None:
     found = sketch.quantiles(_counts(losses), float(losses[0]), float(losses[-1]))
     assert found[0]["value"] == pytest.approx(losses[0], rel=0.011)
     assert found[4]["value"] == 0
+
+
+def test_at_least_the_told_part_of_few_samples_is_at_or_below_a_quantile() -> None:
+    found = {one["q"]: one["value"] for one in sketch.quantiles(_counts(np.array([0.25, 1.0])), 0.25, 1.0)}
+    assert found[0.01] == found[0.5] == pytest.approx(0.25, rel=sketch.ACCURACY)
+    assert found[0.75] == found[0.99] == pytest.approx(1.0, rel=sketch.ACCURACY)
 
 
 def test_without_losses_there_are_no_quantiles_and_no_bars() -> None:

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.evaluations.report import meanings
+from service.evaluations.report.best import best, few
 from service.evaluations.report.evaluation import facts, sample_name
 from service.evaluations.report.metrics import WORST
 from service.evaluations.report.numbers import (
     NONE,
+    bounded,
     change,
+    changes,
+    column,
     count,
     figure,
     finite,
@@ -33,19 +37,18 @@ def comparison_page(report: Mapping[str, Any]) -> Page:
         lines_section(held, "classes"),
         lines_section(held, "groups"),
         changed_section(
-            held, "improved", "Improved most", "Samples whose loss fell most from the first run to the second."
+            held, "improved", "Improved most", "Samples whose loss fell most from the baseline to the new run."
         ),
-        changed_section(
-            held, "worsened", "Worsened most", "Samples whose loss rose most: what the second run has lost."
-        ),
+        changed_section(held, "worsened", "Worsened most", "Samples whose loss rose most: what the new run has lost."),
         samples_section(held),
     ]
     return Page(
         kind="Comparison",
-        title=f"{names[1]} against {names[0]}",
+        title=names[1],
+        against=names[0],
         facts=[
-            Fact("first", _described(first, names[0])),
-            Fact("second", _described(second, names[1])),
+            Fact("new", _described(second, names[1])),
+            Fact("baseline", _described(first, names[0])),
             *[fact for fact in facts(first) if fact.name in {"loss", "reduction"}],
         ],
         headline=headline(held),
@@ -57,36 +60,37 @@ def comparison_page(report: Mapping[str, Any]) -> Page:
 
 def headline(held: Mapping[str, Any]) -> Headline:
     """The difference, with the best interval there is."""
-    by, best = finite(held["difference"]), held.get("bootstrap") or held.get("interval") or {}
-    low, high = finite(best.get("low")), finite(best.get("high"))
+    by, found, label = finite(held["difference"]), best(held), "new loss less the baseline's"
     if by is None:
         written, why = figure(held["difference"]), "The losses' difference is no finite number."
-        return Headline("difference of losses", written, "", why)
-    written = _signed(by, low, high)
-    if low is None or high is None:
-        return Headline("difference of losses", written, "", f"Over {count(held['pairs'])} pairs there is no interval.")
-    if low > 0 or high < 0:
-        side = "higher" if low > 0 else "lower"
-        verdict = f"The second run's loss is {side}: more than chance explains at {level(best['level'])} confidence."
+        return Headline(label, written, "", why)
+    if few(held, int(held["pairs"])):
+        why = f"{count(held['pairs'])} pairs are too few to tell a difference from chance."
+        return Headline(label, change(by), "too few pairs for an interval", why)
+    if found is None:
+        return Headline(label, change(by), "", f"Over {count(held['pairs'])} pairs there is no interval.")
+    at = level(found.level)
+    if found.low > 0 or found.high < 0:
+        side = "higher" if found.low > 0 else "lower"
+        verdict = f"The new run's loss is {side}: more than chance explains at {at} confidence."
     else:
-        verdict = (
-            f"Neither run is better beyond chance: the {level(best['level'])} interval of the difference holds zero."
-        )
-    ends = interval(low, high, signed=True)
-    return Headline("second run's loss less the first's", written, f"{level(best['level'])} interval: {ends}", verdict)
+        verdict = f"Neither run is better beyond chance: the {at} interval of the difference holds zero."
+    ends = interval(found.low, found.high, signed=True)
+    return Headline(label, _signed(by, found.low, found.high), f"{at} {found.kind} interval: {ends}", verdict)
 
 
 def cards(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Both losses, and who is better on how many samples."""
     second = held["second"]
-    made = [("first run's loss", figure(held["first_loss"])), ("second run's loss", figure(held["second_loss"]))]
+    losses = column([held["second_loss"], held["first_loss"]])
+    made = list(zip(("new loss", "baseline's loss"), losses, strict=True))
     first, by = finite(held["first_loss"]), finite(held["difference"])
     if first and by is not None:
         made.append(("relative", _relative(by / abs(first))))
     made.append(("pairs", count(held["pairs"])))
     total = sum(second.values())
     if total:
-        made.append(("second is better on", percent(second["lower"] / total)))
+        made.append(("new is better on", percent(second["lower"] / total)))
     return made
 
 
@@ -102,23 +106,21 @@ def warnings(held: Mapping[str, Any]) -> list[str]:
     if samples["not_finite"]:
         made.append(f"{count(samples['not_finite'])} pairs have a loss that is no finite number; they are left out.")
     if samples["other_class"]:
-        made.append(
-            f"{count(samples['other_class'])} pairs are of another class in the second run: targets have changed."
-        )
+        made.append(f"{count(samples['other_class'])} pairs are of another class in the new run: targets have changed.")
     if samples["other_share"]:
-        made.append(f"{count(samples['other_share'])} pairs weigh differently in the second run.")
+        made.append(f"{count(samples['other_share'])} pairs weigh differently in the new run.")
     return made
 
 
 def figures_section(held: Mapping[str, Any]) -> Section:
     """The difference and all that is known of it."""
     rows = [
-        ["first run's loss", figure(held["first_loss"], 6), "Over the samples that both runs have."],
-        ["second run's loss", figure(held["second_loss"], 6), "Over the same samples."],
+        ["new loss", figure(held["second_loss"], 6), "Over the samples that both runs have."],
+        ["baseline's loss", figure(held["first_loss"], 6), "Over the same samples."],
         [
             "difference",
             change(held["difference"]),
-            "The second loss less the first. Below zero the second run is better.",
+            "The new loss less the baseline's. Below zero the new run is better.",
         ],
     ]
     if finite(held.get("standard_error")) is not None:
@@ -135,15 +137,13 @@ def figures_section(held: Mapping[str, Any]) -> Section:
         ends = interval(bootstrap["low"], bootstrap["high"], signed=True)
         meaning = meanings.BOOTSTRAP.replace("{replicates}", count(bootstrap.get("replicates")))
         rows.append([f"{level(bootstrap['level'])} interval, bootstrap", ends, meaning])
-        meaning = (
-            "The share of resampled data sets on which the second run's loss is the lower. Near 50 % tells nothing."
-        )
-        rows.append(["second is lower in", percent(bootstrap["second_lower"]), meaning])
+        meaning = "The share of resampled data sets on which the new run's loss is the lower. Near 50 % tells nothing."
+        rows.append(["new is lower in", percent(bootstrap["second_lower"]), meaning])
     second = held["second"]
     rows += [
-        ["samples with lower loss", count(second["lower"]), "The second run is better on them."],
+        ["samples with lower loss", count(second["lower"]), "The new run is better on them."],
         ["samples with equal loss", count(second["equal"]), ""],
-        ["samples with higher loss", count(second["higher"]), "The first run is better on them."],
+        ["samples with higher loss", count(second["higher"]), "The baseline is better on them."],
     ]
     about = (
         "Each sample is compared with itself, so that hard and easy samples do not blur the difference: "
@@ -160,16 +160,20 @@ def lines_section(held: Mapping[str, Any], kind: str) -> Section | None:
         return None
     ordered = sorted(rows_of, key=lambda each: -abs(finite(each["difference"]) or 0.0))
     shown = sorted(ordered[:WORST], key=lambda each: -(finite(each["difference"]) or 0.0))
-    lines, rows = [], []
+    lines: list[Line] = []
+    bounds: list[tuple[Any, float | None, float | None]] = []
     for each in shown:
         by, ends = finite(each["difference"]), each.get("interval") or {}
         low, high = finite(ends.get("low")), finite(ends.get("high"))
         if by is not None and plottable(end for end in (by, low, high) if end is not None):
             lines.append(Line(str(each["name"]), by, low, high))
-        cells = [figure(each["first_loss"]), figure(each["second_loss"]), _signed(by, low, high)]
-        rows.append([str(each["name"]), count(each["pairs"]), *cells, interval(low, high, signed=True)])
+        bounds.append((each["difference"], low, high))
+    differences, intervals_of = bounded(bounds, signed=True)
+    cells = [column(each["second_loss"] for each in shown), column(each["first_loss"] for each in shown)]
+    names, pairs = [str(each["name"]) for each in shown], [count(each["pairs"]) for each in shown]
+    rows = [list(row) for row in zip(names, pairs, *cells, differences, intervals_of, strict=True)]
     one = "class" if kind == "classes" else "group"
-    about = f"Each {one}'s difference with its interval. Right of zero the second run is worse, left of it better."
+    about = f"Each {one}'s difference with its interval. Right of zero the new run is worse, left of it better."
     if len(ordered) > WORST:
         about += f" These are the {WORST} that changed most of {count(len(ordered))}; the CSV report has all."
     title = f"Difference by {one}"
@@ -177,13 +181,14 @@ def lines_section(held: Mapping[str, Any], kind: str) -> Section | None:
     def draw() -> str:
         from service.evaluations.report.plots.intervals import intervals
 
-        unit = "second run's loss less the first's"
+        unit = "new loss less the baseline's"
         return intervals(
             lines, name=kind, title=title, about=about, unit=unit, across=("no difference", 0.0), wide=True
         )
 
-    columns = [Column(one, "given"), Column("pairs"), Column("first"), Column("second"), Column("difference")]
-    columns.append(Column("interval"))
+    columns = [Column(one, "given"), Column("pairs"), Column("new"), Column("baseline"), Column("difference")]
+    confidence = next((each["interval"]["level"] for each in shown if each.get("interval")), None)
+    columns.append(Column(f"{level(confidence)} interval, normal" if confidence else "interval"))
     plots = [Plot(kind, title, f"difference with its interval, up to {LINES} {kind}", draw)] if lines else []
     return Section(kind, title, about, plots, [Table("", columns, rows)])
 
@@ -196,31 +201,35 @@ def changed_section(held: Mapping[str, Any], kind: str, title: str, about: str) 
     names = {each["class"]: each["name"] for each in held.get("classes") or ()}
     classed = any(each.get("class") in names for each in shown)
     grouped = any(each.get("group") is not None for each in shown)
-    columns = [Column("sample", "given"), Column("first"), Column("second"), Column("difference")]
+    columns = [Column("sample", "given"), Column("new"), Column("baseline"), Column("difference")]
     columns += [Column("class", "given")] * classed + [Column("group", "given")] * grouped
     rows = []
-    for each in shown:
-        row = [sample_name(each), figure(each["first"]), figure(each["second"]), change(each["difference"])]
+    written = [column(each[side] for each in shown) for side in ("second", "first")]
+    written.append(changes(each["difference"] for each in shown))
+    for each, *figures in zip(shown, *written, strict=True):
+        row = [sample_name(each), *figures]
         row += [str(names.get(each.get("class"), NONE))] * classed
         row += [NONE if each.get("group") is None else str(each["group"])] * grouped
         rows.append(row)
-    return Section(kind, title, about, tables=[Table("", columns, rows, brief=5)])
+    return Section(kind, title, about, tables=[Table("", columns, rows, brief=5).without_blanks()])
 
 
 def samples_section(held: Mapping[str, Any]) -> Section:
     """Which samples were compared, and which were not."""
     meanings_of = {
         "pairs": "Samples that both runs have once.",
-        "first_only": "Samples that only the first run has.",
-        "second_only": "Samples that only the second run has.",
-        "first_repeated": "Samples of the first run whose id one of the runs has more than once.",
-        "second_repeated": "Samples of the second run whose id one of the runs has more than once.",
+        "second_only": "Samples that only the new run has.",
+        "first_only": "Samples that only the baseline has.",
+        "second_repeated": "Samples of the new run whose id one of the runs has more than once.",
+        "first_repeated": "Samples of the baseline whose id one of the runs has more than once.",
         "without_loss": "Pairs without a loss: all of a sample's elements are ignored in one of the runs.",
         "not_finite": "Pairs with a loss that is no finite number.",
         "other_class": "Pairs whose class differs between the runs.",
         "other_share": "Pairs whose weight in the mean differs between the runs.",
     }
-    rows = [[name.replace("_", " "), count(held["samples"][name]), text] for name, text in meanings_of.items()]
+    sides = {"first": "baseline", "second": "new"}
+    words = {name: " ".join(sides.get(word, word) for word in name.split("_")) for name in meanings_of}
+    rows = [[words[name], count(held["samples"][name]), text] for name, text in meanings_of.items()]
     columns = [Column("samples", "text"), Column("count"), Column("meaning", "text")]
     about = (
         "Samples pair by their ids, or by batch id and position where they have none. "

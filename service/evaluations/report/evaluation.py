@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.evaluations.report import meanings
+from service.evaluations.report.best import best, few
 from service.evaluations.report.breakdown import classes_section, groups_section
 from service.evaluations.report.metrics import calibration_section, confusion_section, metrics_section
-from service.evaluations.report.numbers import NONE, count, figure, finite, interval, plottable, within
+from service.evaluations.report.numbers import NONE, column, count, figure, finite, interval, moment, plottable, within
 from service.evaluations.report.numbers import level as level_of
 from service.evaluations.report.outline import Column, Fact, Headline, Page, Plot, Section, Table
+from service.evaluations.report.plots.limits import axis_of
 
+PLOTTED = 10  # samples that a histogram needs to show anything
 HARDEST = 100  # samples of a page; the JSON report has all that are kept
 
 
@@ -51,8 +54,8 @@ def facts(run: Mapping[str, Any]) -> list[Fact]:
         "reduction": run.get("reduction"),
         "computed in": run.get("dtype"),
         "state": run.get("state"),
-        "created": run.get("created_at"),
-        "sealed": run.get("sealed_at"),
+        "created": run.get("created_at") and moment(run["created_at"]),
+        "sealed": run.get("sealed_at") and moment(run["sealed_at"]),
     }
     found = [Fact(name, str(value)) for name, value in known.items() if value]
     return found + [Fact(f"tag {key}", str(value)) for key, value in (run.get("tags") or {}).items()]
@@ -60,20 +63,28 @@ def facts(run: Mapping[str, Any]) -> list[Fact]:
 
 def headline(results: Mapping[str, Any]) -> Headline:
     """The loss, with the best interval there is."""
-    loss, best = results.get("loss"), results.get("bootstrap") or results.get("interval") or {}
-    low, high, level = best.get("low"), best.get("high"), level_of(best.get("level"))
+    loss, found = results.get("loss"), best(results)
     if not results.get("samples"):
         return Headline("loss", NONE, "", "There are no samples in this run yet.")
     if finite(loss) is None:
         return Headline("loss", figure(loss), "", "The loss is no finite number: at least one sample's is none.")
-    ends = interval(low, high)
-    sentence = f"The {results['reduction']} loss of {count(results['samples'])} samples is {within(loss, low, high)}"
-    sentence += (
-        f"; with {level} confidence, that of all such samples is between {ends.replace(' to ', ' and ')}."
-        if (ends != NONE)
-        else "."
+    samples = int(results["samples"])
+    told = f"The {results['reduction']} loss of {_samples(samples)} is"
+    if few(results, samples):
+        sentence = f"{told} {figure(loss)}. So few tell little of others: there is no interval worth believing."
+        return Headline("loss", figure(loss), "too few samples for an interval", sentence)
+    if found is None:
+        return Headline("loss", figure(loss), "", f"{told} {figure(loss)}.")
+    written, ends = within(loss, found.low, found.high), interval(found.low, found.high)
+    level = level_of(found.level)
+    sentence = f"{told} {written}; with {level} confidence, that of all such samples is between"
+    return Headline(
+        "loss", written, f"{level} {found.kind} interval: {ends}", f"{sentence} {ends.replace(' to ', ' and ')}."
     )
-    return Headline("loss", within(loss, low, high), f"{level} interval: {ends}" if ends != NONE else "", sentence)
+
+
+def _samples(number: int) -> str:
+    return f"{count(number)} sample{'' if number == 1 else 's'}"
 
 
 def cards(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -154,13 +165,21 @@ def distribution_section(results: Mapping[str, Any]) -> Section | None:
 
         return histogram(ends, counts, lines, title=title, about=about)
 
-    rows = [["least", figure(held.get("min")), "no sample is below"]]
-    rows += [[f"{100 * q:g} %", figure(value), f"{100 * q:g} % of samples are at or below"] for q, value in quantiles]
-    rows.append(["greatest", figure(held.get("max")), "no sample is above"])
+    least, *middles, most = column([held.get("min"), *(value for _, value in quantiles), held.get("max")])
+    rows = [["least", least, "no sample is below"]]
+    rows += [
+        [f"{100 * q:g} %", value, f"at least {100 * q:g} % of samples are at or below"]
+        for (q, _), value in zip(quantiles, middles, strict=True)
+    ]
+    rows.append(["greatest", most, "no sample is above"])
     columns = [Column("quantile", "text"), Column("loss"), Column("meaning", "text")]
     accuracy = held.get("relative_accuracy")
-    note = f"Quantiles are within {100 * accuracy:g} % of their value." if accuracy else ""
-    shown = bool(ends) and plottable(ends)
+    note = (
+        f"Nearest rank: the smallest loss with so many at or below it. Within {100 * accuracy:g} % of its value."
+        if accuracy
+        else ""
+    )
+    shown = bool(ends) and plottable(ends) and sum(counts) >= PLOTTED
     plots = [Plot("histogram", title, "samples by their loss", draw)] if shown else []
     table = Table("Quantiles", columns, rows, note=note)
     return Section("distribution", "Losses of samples", about, plots, [table], in_brief=False)
@@ -178,15 +197,18 @@ def course_section(results: Mapping[str, Any]) -> Section | None:
         "Each step is the loss of neighbouring batches. It should go up and down at random; "
         "a step that stays, or a slope, says that the data are sorted or that something changed on the way."
     )
-    spread = statistics.stdev(finites)
-    note = f"Steps spread by {figure(spread)} around {figure(statistics.fmean(finites))}."
+    note = f"Steps spread by {figure(statistics.stdev(finites))} around {figure(statistics.fmean(finites))}."
+    bounds = axis_of([(number, loss) for number, loss in pieces if loss is not None])
+    beyond = 0 if bounds is None else sum(not bounds[0] <= loss <= bounds[1] for loss in finites)
+    if beyond:
+        note += f" The axis is cut to the range of 98 % of the samples: {count(beyond)} small steps go beyond it."
     title = "Loss over batches"
 
     def draw() -> str:
         from service.evaluations.report.plots.course import course
 
         drawn = [(samples, loss if loss is not None else float("nan")) for samples, loss in pieces]
-        return course(drawn, overall, title=title, about=about)
+        return course(drawn, overall, bounds, title=title, about=about)
 
     return Section("course", title, f"{about} {note}", [Plot("course", title, "loss by samples", draw)], in_brief=False)
 
@@ -203,18 +225,18 @@ def hardest_section(results: Mapping[str, Any]) -> Section | None:
     columns += [Column("class", "given")] * classed + [Column("group", "given")] * grouped
     names = {each["class"]: each["name"] for each in results.get("classes") or ()}
     rows = []
-    for each in shown:
-        row = [sample_name(each), figure(each["loss"])]
+    for each, loss in zip(shown, column(each["loss"] for each in shown), strict=True):
+        row = [sample_name(each), loss]
         if classed:
             row.append(_shown(names.get(each.get("class"), each.get("class"))))
         if grouped:
             row.append(_shown(each.get("group")))
         rows.append(row)
     about = (
-        "What the model gets most wrong. Look at these first: mislabelled samples, damaged inputs and what the "
-        "training data lack are often among them."
+        f"The {count(len(shown))} of {_samples(results['samples'])} that the model gets most wrong, the worst first: "
+        "mislabelled samples, damaged inputs and what the training data lack are often among them."
     )
-    return Section("hardest", "Hardest samples", about, tables=[Table("", columns, rows)])
+    return Section("hardest", "Hardest samples", about, tables=[Table("", columns, rows).without_blanks()])
 
 
 def sample_name(each: Mapping[str, Any]) -> str:

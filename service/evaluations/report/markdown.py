@@ -13,6 +13,8 @@ LONGEST = 120  # characters of a caller's text: a comment holds 65,536 in all
 def markdown(page: Page) -> str:
     """The page in GitHub's Markdown, without its plots."""
     parts = [f"## {page.kind}: {given(page.title)}", ""]
+    if page.against:
+        parts += [f"against the baseline {given(page.against)}", ""]
     parts.append(f"**{page.headline.label}: {page.headline.value}**" + (
         f" ({page.headline.interval})" if page.headline.interval else ""
     ))  # fmt: skip

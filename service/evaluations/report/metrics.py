@@ -32,13 +32,19 @@ def scalars(metrics: Mapping[str, Any]) -> list[tuple[str, str | None, Any]]:
     return found
 
 
+def share(value: Any) -> str:
+    """A metric, most of which are shares of 1: these in four decimals, so that they can be read below each other."""
+    made = finite(value)
+    return f"{made:.4f}" if made is not None and made in (0.0, 1.0) else figure(value)
+
+
 def metrics_section(metrics: Mapping[str, Any]) -> Section | None:
     """All single figures, with what they mean."""
     rows = []
     for name, member, value in scalars(metrics):
         held = metrics[name]
         title, meaning = of_metric(name, member, dict(held) if isinstance(held, Mapping) else {})
-        rows.append([title, figure(value), meaning])
+        rows.append([title, share(value), meaning])
     if not rows:
         return None
     columns = [Column("metric", "text"), Column("value"), Column("meaning", "text")]

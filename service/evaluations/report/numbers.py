@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 NONE = "\u2013"
@@ -58,6 +59,61 @@ def change(value: Any) -> str:
     made = number(value)
     written = figure(value)
     return f"+{written}" if made is not None and made > 0 else written
+
+
+def column(values: Iterable[Any]) -> list[str]:
+    """Numbers below each other: in as many decimals as show four digits of the middle one.
+
+    What would be zero in these, or is too large or small for plain decimals, is written on its own.
+    """
+    held = list(values)
+    sizes = sorted(abs(made) for made in map(finite, held) if made)
+    if not sizes or all(size.is_integer() and size < 1e4 for size in sizes) or not 1e-4 <= sizes[len(sizes) // 2] < 1e7:
+        return [figure(value) for value in held]
+    middle = sizes[len(sizes) // 2]
+    decimals = 4 if sizes[-1] <= 1 else max(0, 3 - math.floor(math.log10(middle)))
+    return [_plain(value, decimals) for value in held]
+
+
+def changes(values: Iterable[Any]) -> list[str]:
+    """Differences below each other, with their signs."""
+    held = list(values)
+    return [
+        f"+{written}" if (number(value) or 0) > 0 else written
+        for value, written in zip(held, column(held), strict=True)
+    ]
+
+
+def _plain(value: Any, decimals: int) -> str:
+    made = finite(value)
+    if made is None or (made and not 10.0**-decimals / 2 <= abs(made) < 1e7):
+        return figure(value)
+    return _signed(f"{made:,.{decimals}f}")
+
+
+def bounded(
+    rows: Iterable[tuple[Any, float | None, float | None]], *, signed: bool = False
+) -> tuple[list[str], list[str]]:
+    """Numbers below each other, and their intervals, in decimals that show two digits of the middle half width."""
+    held = list(rows)
+    found = [digits_for(low, high) for _, low, high in held if low is not None and high is not None]
+    decimals = sorted(known for known in found if known is not None)
+    if not decimals or None in found:
+        write = changes if signed else column
+        return write(value for value, _, _ in held), [interval(low, high, signed=signed) for _, low, high in held]
+    most = decimals[len(decimals) // 2]
+
+    def one(value: Any) -> str:
+        written = _plain(value, most)
+        return f"+{written}" if signed and (number(value) or 0) > 0 else written
+
+    values = [one(value) for value, _, _ in held]
+    return values, [NONE if low is None or high is None else f"{one(low)} to {one(high)}" for _, low, high in held]
+
+
+def moment(value: Any) -> str:
+    """A moment as ISO 8601 has it, to the second in UTC."""
+    return f"{datetime.fromisoformat(str(value)).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def percent(value: Any) -> str:

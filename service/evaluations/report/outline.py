@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from service.evaluations.report.numbers import NONE
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,22 @@ class Table:
     about: str = ""
     brief: int = 10
     note: str = ""
+
+    @property
+    def explained(self) -> bool:
+        """Whether its last column explains each row: it stands below the row where a screen is narrow."""
+        return self.columns[-1].title == "meaning"
+
+    def without_blanks(self) -> Table:
+        """Without columns of callers' texts that hold nothing but dashes."""
+        kept = [
+            at
+            for at, column in enumerate(self.columns)
+            if column.kind != "given" or any(row[at] != NONE for row in self.rows)
+        ]
+        return replace(
+            self, columns=[self.columns[at] for at in kept], rows=[[row[at] for at in kept] for row in self.rows]
+        )
 
 
 BESIDE = 5
@@ -78,7 +96,7 @@ class Headline:
 
 @dataclass
 class Page:
-    """A whole report. `title` is the caller's text."""
+    """A whole report. `title` is the caller's text, and `against`, what a comparison's baseline is called."""
 
     kind: str
     title: str
@@ -87,3 +105,4 @@ class Page:
     cards: list[tuple[str, str]]
     warnings: list[str]
     sections: list[Section]
+    against: str = ""

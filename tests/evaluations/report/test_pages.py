@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from service.evaluations.report.breakdown import classes_section
+from service.evaluations.report.evaluation import distribution_section, hardest_section
+from service.evaluations.report.numbers import NONE
+from service.evaluations.report.plots.limits import axis_of
 from service.evaluations.report.write import write
 from tests.evaluations.report import drawn
 
@@ -228,6 +232,68 @@ def test_a_comparison_has_a_page_with_what_changed() -> None:
         "Worsened most",
         "What was compared",
     ]
-    assert "convnext-tiny against resnet-50" in read.text["bdi"]
-    assert any(text.startswith("The second run's loss is lower") for text in read.text["p"])
+    assert read.text["bdi"][:2] == ["convnext-tiny", "resnet-50"]
+    assert any(text.startswith("The new run's loss is lower") for text in read.text["p"])
     assert any(text.startswith("10 samples are in one of the runs only") for text in read.text["span"])
+
+
+def test_a_page_of_few_samples_claims_no_interval(whole: dict[str, Any]) -> None:
+    report = copy.deepcopy(whole)
+    report["results"].update(samples=2)
+    report["results"]["bootstrap"]["units"] = 2
+    read = Reader(page_of(report))
+    assert "too few samples for an interval" in read.text["p"]
+    assert not any("% confidence, that" in text for text in read.text["p"])
+    assert "95 % interval, bootstrap" in read.text["bdi"]
+    comparison = drawn.comparison()
+    comparison["comparison"]["bootstrap"]["units"] = 19
+    assert "too few pairs for an interval" in Reader(page_of(comparison)).text["p"]
+
+
+def test_every_interval_says_of_what_kind_it_is(page: str) -> None:
+    read = Reader(page)
+    assert read.text["th"].count("95 % interval, normal") == 2
+    assert any(text.startswith("95 % bootstrap interval: ") for text in read.text["p"])
+
+
+def test_a_class_without_samples_has_a_row_and_is_the_last(whole: dict[str, Any]) -> None:
+    report = copy.deepcopy(whole)
+    report["results"]["classes"][4].update(loss="NaN", standard_error=None, divisor=0.0, count=0)
+    section = classes_section(report["results"], {})
+    assert section is not None
+    assert section.tables[0].rows[-1] == ["deer", "0", NONE, NONE]
+
+
+def test_columns_of_nothing_but_dashes_are_left_out(whole: dict[str, Any]) -> None:
+    report = copy.deepcopy(whole)
+    for each in report["results"]["hardest"]:
+        each["class"] = None
+    section = hardest_section(report["results"])
+    assert section is not None
+    assert [column.title for column in section.tables[0].columns] == ["sample", "loss", "group"]
+    assert section.about.startswith("The 100 of 3,000 samples")
+
+
+def test_few_samples_have_no_histogram(whole: dict[str, Any]) -> None:
+    report = copy.deepcopy(whole)
+    report["results"]["sample_loss"]["histogram"] = {"edges": [0.2, 0.3, 1.0], "counts": [1, 8]}
+    section = distribution_section(report["results"])
+    assert section is not None
+    assert section.plots == []
+
+
+def test_a_batch_of_one_sample_does_not_set_the_axis() -> None:
+    pieces = [(50, 1.0), (50, 1.2), (50, 0.9), (50, 1.1), (1, 40.0)]
+    assert axis_of(pieces) == (0.9, 1.2)
+    assert axis_of(pieces[:4]) is None
+    assert axis_of([(1, 1.0), (1, 2.0)]) is None
+    assert axis_of([]) is None
+
+
+def test_plots_are_as_wide_as_the_screen_at_most(page: str) -> None:
+    assert "figure svg { display: block; max-width: 100%; height: auto; }" in page
+    assert "min-width: 6" not in page
+
+
+def test_moments_are_written_to_the_second(page: str) -> None:
+    assert "2026-03-04 09:12:44 UTC" in Reader(page).text["bdi"]

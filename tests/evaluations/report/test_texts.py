@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from service.evaluations.report.markdown import given
-from service.evaluations.report.numbers import change, figure, interval, percent, within
+from service.evaluations.report.numbers import (
+    bounded,
+    change,
+    changes,
+    column,
+    figure,
+    interval,
+    moment,
+    percent,
+    within,
+)
 from service.evaluations.report.table import cell
 from service.evaluations.report.write import write
 from tests.evaluations.report import drawn
@@ -112,6 +122,17 @@ def test_figures_are_written_to_be_read() -> None:
     assert interval(-0.0298, 0.0131, signed=True) == "\u22120.030 to +0.013"
     assert within(0.491234, 0.48361, 0.49883) == "0.4912"
     assert change(0.5) == "+0.5000"
+    assert column([0.339, 1, 0.5508, None]) == ["0.3390", "1.0000", "0.5508", "\u2013"]
+    assert column([0.00273, 1.859, 10.91]) == ["0.003", "1.859", "10.910"]
+    assert column([3.0, 20.0, 0.0]) == ["3", "20", "0"]
+    assert column([1.5e-7, 0.25]) == ["1.500e-07", "0.2500"]
+    assert changes([0.5, -0.25]) == ["+0.5000", "\u22120.2500"]
+    assert bounded([(2.4321, 2.05, 2.81), (1.0, None, None), ("NaN", None, None)]) == (
+        ["2.43", "1.00", "not a number"], ["2.05 to 2.81", "\u2013", "\u2013"],
+    )  # fmt: skip
+    assert bounded([(0.5, 0.4, 0.6)], signed=True) == (["+0.50"], ["+0.40 to +0.60"])
+    assert bounded([(0.0, 0.0, 0.0)]) == (["0"], ["0 to 0"])
+    assert moment("2026-11-22T01:00:25.595528+01:00") == "2026-11-22 00:00:25 UTC"
     assert percent(0.1234) == "12.3 %"
 
 

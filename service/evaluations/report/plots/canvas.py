@@ -61,7 +61,8 @@ STYLE: Any = {
     "legend.labelcolor": INK,
 }
 POINTS = 72  # an inch has as many
-WIDTH = 460  # points of a plot that stands beside its table; alone on a line it may be twice as wide
+WIDTH = 460  # points of a plot that stands beside its table
+WIDE = 1.6 * WIDTH  # of one that is alone on a line: on a narrow screen it is as small as can be read
 LONGEST = 22  # characters of a name that a plot shows
 
 # matplotlib's settings and fonts are the process's: one drawing at a time.

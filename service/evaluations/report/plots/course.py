@@ -8,11 +8,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from service.evaluations.report.plots.canvas import ACCENT, SECOND, WIDTH, Texts, counted, drawn, plain, ruled
+from service.evaluations.report.plots.canvas import ACCENT, SECOND, WIDE, Texts, counted, drawn, plain, ruled
 
 
-def course(pieces: Sequence[tuple[int, float]], overall: float | None, *, title: str, about: str) -> str:
-    """A step for each piece, which is (samples, loss), as wide as it has samples; not finite ones are gaps."""
+def course(
+    pieces: Sequence[tuple[int, float]],
+    overall: float | None,
+    bounds: tuple[float, float] | None,
+    *,
+    title: str,
+    about: str,
+) -> str:
+    """A step for each piece, which is (samples, loss), as wide as it has samples; not finite ones are gaps.
+
+    `bounds` cut the axis of losses where a few samples would set it.
+    """
 
     def draw(figure: Figure, texts: Texts) -> None:
         axes = figure.add_subplot()
@@ -26,6 +36,10 @@ def course(pieces: Sequence[tuple[int, float]], overall: float | None, *, title:
                           textcoords="offset points", ha="left", va="center", fontsize=9.5, color=SECOND)  # fmt: skip
         axes.set_xlim(0, max(ends[-1], 1))
         axes.margins(y=0.12)
+        if bounds is not None:
+            ends_of = [*bounds] if overall is None else [*bounds, overall]
+            edge = 0.12 * (max(ends_of) - min(ends_of))
+            axes.set_ylim(min(ends_of) - edge, max(ends_of) + edge)
         axes.set_xlabel("samples, by their batches' ids")
         axes.set_ylabel("loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -34,4 +48,4 @@ def course(pieces: Sequence[tuple[int, float]], overall: float | None, *, title:
         axes.yaxis.set_major_formatter(plain())
         ruled(axes, "y")
 
-    return drawn(draw, name="course", title=title, about=about, width=2 * WIDTH, height=250)
+    return drawn(draw, name="course", title=title, about=about, width=WIDE, height=250)

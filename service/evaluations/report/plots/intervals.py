@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from service.evaluations.report.plots.canvas import ACCENT, MUTED, SECOND, WIDTH, Texts, drawn, plain, ruled
+from service.evaluations.report.plots.canvas import ACCENT, MUTED, SECOND, WIDE, WIDTH, Texts, drawn, plain, ruled
 from service.evaluations.report.plots.limits import LINES, Line
 
 
@@ -60,5 +60,5 @@ def intervals(
         axes.spines["bottom"].set_visible(True)
 
     return drawn(
-        draw, name=name, title=title, about=about, width=WIDTH * (1 + wide), height=70 + 20 * max(len(shown), 2)
+        draw, name=name, title=title, about=about, width=WIDE if wide else WIDTH, height=70 + 20 * max(len(shown), 2)
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from service.evaluations.report.plots.canvas import ACCENT, INK, MUTED, Texts, counted, drawn, ruled
+from service.evaluations.report.plots.canvas import ACCENT, MUTED, Texts, counted, drawn, ruled
 
 
 def reliability(bins: Sequence[tuple[float, float, int, float, float]], *, title: str, about: str) -> str:
@@ -18,15 +18,14 @@ def reliability(bins: Sequence[tuple[float, float, int, float, float]], *, title
 
     def draw(figure: Figure, texts: Texts) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-        above.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle="--")
+        above.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle="--", label=texts.mark("as sure as right"))
         lows = [low for low, *_ in bins]
         widths = [high - low for low, high, *_ in bins]
         above.bar(lows, [accuracy for *_, accuracy in bins], width=widths, align="edge",
                   facecolor=ACCENT, alpha=0.25, edgecolor="none")  # fmt: skip
         above.plot([confidence for *_, confidence, _ in bins], [accuracy for *_, accuracy in bins],
                    color=ACCENT, linewidth=1.6, marker="o", markersize=5)  # fmt: skip
-        above.annotate(texts.mark("as sure as right"), (0.04, 0.05), xytext=(4, 14), textcoords="offset points",
-                       fontsize=9.5, color=INK)  # fmt: skip
+        above.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         above.set_xlim(0, 1)
         above.set_ylim(0, 1.02)
         above.set_ylabel("accuracy")
