@@ -59,7 +59,9 @@ def classed(request: LossRequest) -> Classed | None:
 
 
 def check_classes(request: LossRequest, spec: RunSpec) -> list[Fault]:
-    """Whether a batch has the classes or labels that its run names."""
+    """Whether a batch has classes, and those or the labels that its run names."""
+    if request.checked.layout.classes == 0:
+        return [Fault("/input", "has no classes; without samples it has the shape [0, C]")]
     if spec.classes is None:
         return []
     named = len(spec.classes)

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.evaluation.results import Interval, Number
 from schemas.evaluation.spec import MAX_TAGS, RunSpec
+from schemas.evaluation.task import task_of
 from schemas.evaluation.text import Name, Text, broken_texts
 from schemas.faults import faults_of
 from schemas.losses import resolve
 from schemas.problem import TOO_LARGE, Fault, InvalidRequest, pointer
-from schemas.request import ABSENT
+from schemas.request import ABSENT, LossRequest
 from schemas.tensor import Reading
 
 State = Literal["open", "sealed"]
@@ -61,9 +62,36 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
             for fault in error.faults
             if fault.pointer.split("/")[1:2] and fault.pointer.split("/")[1] in own and fault.detail != missing
         ]
+    if spec.classes is not None and not _has_classes(cls, spec):
+        faults.append(Fault("/classes", f"{cls.name} has no classes or labels of its elements"))
+    weight = spec.options.get("weight")
+    if spec.classes is not None and type(weight) is list and len(weight) != len(spec.classes):
+        if task_of(spec) == "multiclass":
+            faults.append(
+                Fault("/options/weight", f"has {len(weight)} numbers; the run has {len(spec.classes)} classes")
+            )
     if faults:
         raise InvalidRequest(faults)
     return spec
+
+
+def _class_faults(cls: type[LossRequest], spec: RunSpec) -> list[Fault]:
+    """Whether the loss has classes, where the run names them, and as many weights."""
+    if spec.classes is None:
+        return []
+    if not _has_classes(cls, spec):
+        return [Fault("/classes", f"{cls.name} has no classes or labels of its elements")]
+    weight, named = spec.options.get("weight"), len(spec.classes)
+    if task_of(spec) == "multiclass" and type(weight) is list and len(weight) != named:
+        return [Fault("/options/weight", f"has {len(weight)} numbers; the run has {named} classes")]
+    return []
+
+
+def _has_classes(cls: type[LossRequest], spec: RunSpec) -> bool:
+    """Whether elements of the loss have a class or a label each."""
+    target = cls.tensor_fields.get("target")
+    indices = target is not None and target.kind == "index" and not cls.unreduced.startswith("C")
+    return indices or task_of(spec) not in (None, "regression")
 
 
 class EvaluationChange(BaseModel):

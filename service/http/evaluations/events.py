@@ -18,6 +18,8 @@ from service.wire import plain
 if TYPE_CHECKING:
     from service.evaluations.evaluations import Evaluations
 
+SEALED: Final = "sealed"
+"""The state, the name of the event that tells it, and that event's id: who comes back with it has seen the end."""
 SECONDS: Final = 1.0
 """How often a run is looked at."""
 KEEPALIVE: Final = 15
@@ -55,9 +57,11 @@ async def events(state: State, evaluations: Evaluations, run_id: str, owner: str
                     "expected_samples": run.spec.expected_samples,
                     "state": run.state,
                 }
-                name = "sealed" if run.state == "sealed" else "progress"
-                yield format_sse_event(event=name, id=str(run.batches), data_str=plain.dumps(told).decode())
-                if run.state == "sealed":
+                name = "sealed" if run.state == SEALED else "progress"
+                yield format_sse_event(
+                    event=name, id=SEALED if name == SEALED else str(run.batches), data_str=plain.dumps(told).decode()
+                )
+                if name == SEALED:
                     return
         except NoSuchRun:
             yield format_sse_event(event="deleted", data_str="{}")
