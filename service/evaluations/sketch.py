@@ -44,11 +44,15 @@ def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
 def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[dict[str, float]]:
     """The losses below which parts of the samples lie; `counts` is (CELLS,), `low` and `high` bound all losses."""
     sketch = _rebuilt(counts)
+    last = int(counts.sum()) - 1
     found = []
     for q in QUANTILES:
         value = sketch.get_quantile_value(q)
-        if value is not None:
-            found.append({"q": q, "value": min(max(float(value), low), high)})
+        if value is None:
+            continue
+        rank = q * last  # the library takes the loss at the whole rank below: the first and the last are known exactly
+        exact = low if rank < 1 else high if rank >= last else float(value)
+        found.append({"q": q, "value": min(max(exact, low), high)})
     return found
 
 
