@@ -109,6 +109,14 @@ class LossRequest(TensorRequest):
         """Which elements of the unreduced loss contribute, in its shape; `None` where that is not told of each."""
         return contributing(self)
 
+    def shares(self) -> NDArray[np.float64] | None:
+        """What each element adds to `mean`'s divisor, in the unreduced loss's shape, where it is the class that knows.
+
+        `None`: as the formula tells it, or else 1 for each that contributes. Evaluation runs add up divisors by sample:
+        the share of a row of many elements may stand in its first. One that is ignored may have a share.
+        """
+        return None
+
     def least_work(self, checked: Checked) -> int:
         """Elements that one backward pass counts as, however small its tensors are."""
         return LEAST_WORK

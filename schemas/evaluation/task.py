@@ -29,6 +29,18 @@ def task_of(spec: RunSpec) -> Task | None:
     return "binary"
 
 
+def class_names(spec: RunSpec) -> tuple[str, ...] | None:
+    """The names of the classes that elements of its losses have; both where a binary run names the positive one."""
+    if spec.classes is None:
+        return None
+    return both(spec.classes[0]) if task_of(spec) == "binary" else tuple(spec.classes)
+
+
+def both(positive: str) -> tuple[str, str]:
+    """The names of both classes, by that of the positive one."""
+    return f"not {positive}", positive
+
+
 def _of_labels(cls: type[LossRequest]) -> bool:
     """Whether it has one loss for all labels of a sample."""
     return "C" in cls.tensor_fields["target"].dims

@@ -149,6 +149,11 @@ class NTXent(Positives):
         _, sizes = np.unique(checked.tensors["labels"], return_counts=True)
         return int((sizes * (sizes - 1)).sum())
 
+    def shares(self) -> NDArray[np.float64]:
+        """The positives of each anchor."""
+        _, labels, sizes = np.unique(self.checked.tensors["labels"], return_inverse=True, return_counts=True)
+        return (sizes[labels] - 1).astype(np.float64)
+
 
 class SupCon(Positives):
     """Supervised contrastive loss: an anchor's positives, each against all others, on average."""

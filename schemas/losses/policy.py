@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.check import Checked
@@ -252,6 +254,22 @@ class GRPO(SequencePolicy):
         if self.normalization == "dapo" and self.__dict__["num_items_in_batch"] is not None:
             return self.num_items_in_batch
         return checked.count
+
+    def shares(self) -> NDArray[np.float64] | None:
+        """A sequence's, whatever its mask: 1 for grpo, also where no token of the request takes part."""
+        checked = self.checked
+        rows = checked.layout.unreduced[0]
+        if self.normalization == "grpo":
+            own = 1.0
+        elif self.normalization == "dr_grpo":
+            own = float(self.max_completion_length)
+        elif self.normalization == "dapo" and self.__dict__["num_items_in_batch"] is not None:
+            own = self.num_items_in_batch / max(rows, 1)
+        else:
+            return None
+        found = np.zeros(checked.layout.unreduced)
+        found[:, :1] = own
+        return found
 
 
 class GSPO(SequencePolicy):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from service.evaluations.chunks import Batches, chunks
 from service.evaluations.resampling import REPLICATES, Units, interval, replicates
 from service.evaluations.samples import Samples
 
@@ -21,15 +22,19 @@ async def bootstrap(
     that they might have been more or fewer is no part of the interval.
     """
     units = Units(2)
-    async for _, batch in samples:
-        if not await asyncio.to_thread(_add, units, batch, reduction):
+    async for chunk in chunks(samples):
+        if not await asyncio.to_thread(_add_all, units, chunk, reduction):
             return None
     return await asyncio.to_thread(_interval, units, reduction, level)
 
 
+def _add_all(units: Units, batches: Batches, reduction: str) -> bool:
+    return all(_add(units, batch, reduction) for _, batch in batches)
+
+
 def _add(units: Units, batch: Samples, reduction: str) -> bool:
     """Take a batch; false where a loss is no finite number."""
-    has = batch.shares != 0
+    has = (batch.shares != 0) | (batch.losses != 0)  # a class of weight 0 may have a loss, by smoothing
     if not np.isfinite(batch.losses[has]).all():
         return False
     shares = batch.shares[has] if reduction == "mean" else np.ones(int(has.sum()))

@@ -7,12 +7,14 @@ runs' own intervals would hide.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.evaluation.task import class_names
+from service.evaluations.chunks import Batches, chunks
 from service.evaluations.differences import Differences, difference
 from service.evaluations.pairing import NONE, Pairs, Stream, Table, pairs
 from service.evaluations.resampling import REPLICATES, Units, interval, replicates
@@ -75,11 +77,21 @@ async def _names(run: Run, stream: Stream, keys: NDArray[np.uint64]) -> dict[int
     found: dict[int, dict[str, Any]] = {}
     if not len(keys):
         return found
-    async for batch_id, batch in stream(run.id, run.seq):
-        for at in np.flatnonzero(np.isin(batch.keys, keys)).tolist():
-            name = None if batch.ids is None else batch.ids[at]
-            found[int(batch.keys[at])] = {"id": name, "batch_id": batch_id, "index": at}
+    async for chunk in chunks(stream(run.id, run.seq)):
+        await asyncio.to_thread(_name, chunk, np.sort(keys), found)
     return found
+
+
+def _name(batches: Batches, keys: NDArray[np.uint64], found: dict[int, dict[str, Any]]) -> None:
+    """Those of the samples that are in these batches; `keys` are in order."""
+    for batch_id, batch in batches:
+        places = np.minimum(np.searchsorted(keys, batch.keys), len(keys) - 1)
+        here = np.flatnonzero(keys[places] == batch.keys).tolist()
+        if not here:
+            continue
+        names = batch.ids
+        for at in here:
+            found[int(batch.keys[at])] = {"id": names and names[at], "batch_id": batch_id, "index": at}
 
 
 class _Comparison:
@@ -88,7 +100,7 @@ class _Comparison:
     def __init__(self, first: RunSpec, second: RunSpec) -> None:
         self.spec = first
         self.mean = first.reduction == "mean"
-        self.classes = first.classes if first.classes == second.classes else None
+        self.classes = class_names(first) if first.classes == second.classes else None
         self.groups = first.groups if first.groups == second.groups else None
         self.units = Units(4)
         self.whole, self.by_class, self.by_group = Differences(), Differences(), Differences()
@@ -103,13 +115,16 @@ class _Comparison:
         self.alone += [part.first_only, part.second_only, part.first_repeated, part.second_repeated]
         first, second = part.first, part.second
         self.pairs += len(first)
-        has = (first["share"] != 0) & (second["share"] != 0)
+        shared = (first["share"] != 0) & (second["share"] != 0)
+        # Without a share in either run a pair has part in the sums all the same, where one of its losses is not 0.
+        valued = (first["loss"] != 0) | (second["loss"] != 0)
+        has = shared | ((first["share"] == second["share"]) & valued)
         finite = np.isfinite(first["loss"]) & np.isfinite(second["loss"])
-        self.without_loss += int((~has).sum())
+        self.without_loss += int((~shared).sum())
         self.not_finite += int((has & ~finite).sum())
         self.other_class += int((first["class"] != second["class"]).sum())
-        self.other_share += int((has & (first["share"] != second["share"])).sum())
-        first, second = first[has & finite], second[has & finite]
+        self.other_share += int((shared & (first["share"] != second["share"])).sum())
+        first, second, shared = first[has & finite], second[has & finite], shared[has & finite]
         shares = [side["share"] if self.mean else np.ones(len(side)) for side in (first, second)]
         columns = np.stack([first["loss"], shares[0], second["loss"], shares[1]])
         self.units.add(first["key"], columns)
@@ -117,6 +132,8 @@ class _Comparison:
         for sums, slots in ((self.by_class, first["class"]), (self.by_group, first["group"])):
             chosen = slots != NONE
             sums.add(slots[chosen].astype(np.intp), columns[:, chosen])
+        if self.mean:  # what has no share has no loss of its own
+            first, second, shares = first[shared], second[shared], [side[shared] for side in shares]
         self._change(first, second, *shares)
 
     def _change(self, first: Table, second: Table, *shares: NDArray[np.float64]) -> None:
@@ -166,7 +183,7 @@ class _Comparison:
         }  # fmt: skip
 
     def _slots(
-        self, sums: Differences, names: list[str] | None, kind: str, level: float
+        self, sums: Differences, names: Sequence[str] | None, kind: str, level: float
     ) -> list[dict[str, Any]] | None:
         """The figures of each class or group that has pairs."""
         if names is None or not sums.counts:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.evaluations.chunks import Batches, chunks
 from service.evaluations.samples import Samples
 
 if TYPE_CHECKING:
@@ -52,13 +53,18 @@ async def pairs(first: Run, second: Run, stream: Stream) -> AsyncIterator[Pairs]
     for part in range(1 << bits):
         left = await _gathered(stream(first.id, first.seq), part, bits)
         right = await _gathered(stream(second.id, second.seq), part, bits)
-        yield await asyncio.to_thread(paired, left, right)
+        yield await asyncio.to_thread(_paired, left, right)
 
 
-async def _gathered(samples: AsyncIterator[tuple[str, Samples]], part: int, bits: int) -> Table:
+async def _gathered(samples: AsyncIterator[tuple[str, Samples]], part: int, bits: int) -> list[Table]:
     """The samples of one part, in any order."""
+    return [await asyncio.to_thread(_rows, chunk, part, bits) async for chunk in chunks(samples)]
+
+
+def _rows(batches: Batches, part: int, bits: int) -> Table:
+    """The samples of some batches that are in the part."""
     found = [np.empty(0, ROW)]
-    async for _, batch in samples:
+    for _, batch in batches:
         chosen = slice(None) if not bits else batch.keys >> np.uint64(64 - bits) == part
         rows = np.empty(len(batch.keys[chosen]), ROW)
         rows["key"], rows["loss"], rows["share"] = batch.keys[chosen], batch.losses[chosen], batch.shares[chosen]
@@ -66,6 +72,10 @@ async def _gathered(samples: AsyncIterator[tuple[str, Samples]], part: int, bits
         rows["group"] = NONE if batch.groups is None else batch.groups[chosen]
         found.append(rows)
     return np.concatenate(found)
+
+
+def _paired(first: list[Table], second: list[Table]) -> Pairs:
+    return paired(*(np.concatenate([np.empty(0, ROW), *side]) for side in (first, second)))
 
 
 def paired(first: Table, second: Table) -> Pairs:

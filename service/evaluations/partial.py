@@ -50,7 +50,7 @@ class Partial:
 def partial_of(spec: RunSpec, scored: Scored) -> Partial:
     """What this batch adds to a run of this spec. Raises `Misfit` where it does not fit it."""
     slots = Slots.of(spec)
-    there = np.flatnonzero(scored.counts)
+    there = np.flatnonzero((scored.counts > 0) | (scored.shares != 0))
     values, shares = scored.values[there], scored.shares[there]
     partial = Partial(
         batches=1,

@@ -6,6 +6,7 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
+from schemas.evaluation.task import class_names
 from service.evaluations import sketch
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _slot(tally: Tally, slot: int) -> dict[str, Any]:
 
 def _classes(tally: Tally) -> list[dict[str, Any]] | None:
     """Of each class the loss of its elements; the standard error is over elements, each as a unit of its own."""
-    names, first = tally.spec.classes, tally.slots.first_class
+    names, first = class_names(tally.spec), tally.slots.first_class
     units = tally.cells("units")
     if names is None or not units[first : first + len(names)].any():
         return None

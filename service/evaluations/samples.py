@@ -23,16 +23,24 @@ MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 class Samples:
     """The columns of n samples: `losses` and `shares` as in `Scored` (each sample's part of sum and divisor).
 
-    `keys` are hashes of the samples' identities (`keys_of`); `ids`, `groups` and `classes` are None where the batch has
-    none.
+    `keys` are hashes of the samples' identities (`keys_of`); `named`, `groups` and `classes` are None where the batch
+    has none. `named` are the ids, or as they are stored, the JSON of them: most readers need no more than the keys.
     """
 
     losses: NDArray[np.float64]
     shares: NDArray[np.float64]
     keys: NDArray[np.uint64]
-    ids: list[str] | None = None
+    named: list[str] | memoryview | None = None
     groups: NDArray[np.int32] | None = None
     classes: NDArray[np.int32] | None = None
+
+    @property
+    def ids(self) -> list[str] | None:
+        """The samples' ids, read anew each time if they come from the store."""
+        if not isinstance(self.named, memoryview):
+            return self.named
+        found: list[str] = orjson.loads(self.named)
+        return found
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -41,13 +49,13 @@ class Samples:
         """Little-endian columns behind a head of 8 bytes; equal shares are written once, ids as one JSON array."""
         n = len(self)
         one = n > 0 and self.shares.tobytes() == self.shares[:1].tobytes() * n
-        optional = ((self.ids, HAS_IDS), (self.groups, HAS_GROUPS), (self.classes, HAS_CLASSES))
+        optional = ((self.named, HAS_IDS), (self.groups, HAS_GROUPS), (self.classes, HAS_CLASSES))
         flags = ONE_SHARE * one + sum(flag for column, flag in optional if column is not None)
         parts = [HEAD.pack(VERSION, flags, n), _bytes(self.losses, "<f8"), _bytes(self.keys, "<u8")]
         parts.append(_bytes(self.shares[:1] if one else self.shares, "<f8"))
         parts += [_bytes(column, "<i4") for column in (self.groups, self.classes) if column is not None]
-        if self.ids is not None:
-            parts.append(orjson.dumps(self.ids))
+        if self.named is not None:
+            parts.append(bytes(self.named) if isinstance(self.named, memoryview) else orjson.dumps(self.named))
         return b"".join(parts)
 
     @classmethod
@@ -68,7 +76,7 @@ class Samples:
         shares = np.repeat(column("<f8", 1), n) if flags & ONE_SHARE else column("<f8", n)
         groups = column("<i4", n) if flags & HAS_GROUPS else None
         classes = column("<i4", n) if flags & HAS_CLASSES else None
-        ids = orjson.loads(memoryview(data)[at:]) if flags & HAS_IDS else None
+        ids = memoryview(data)[at:] if flags & HAS_IDS else None
         return cls(losses, shares, keys, ids, groups, classes)
 
 

@@ -18,7 +18,8 @@ class Scored:
     """The losses of a batch's n samples, and what metrics compare.
 
     A sample has one or many elements of the unreduced loss, E in all. Under `mean` its own loss is its value divided by
-    its share, under `sum` its value. A sample of which nothing contributes (its count is 0) has no loss.
+    its share, under `sum` its value. A sample of which nothing contributes (its count is 0) has no loss; but where it
+    has a share all the same, it is 0.
     """
 
     batch_id: str

@@ -84,18 +84,14 @@ def _elements(
     values = found["values"]
     if spec.reduction != "sum" and "sizes" in found:
         values = values / found["sizes"]
-    known = checked.count if checked.divisor is None else checked.divisor
     if contributes is None:
+        known = checked.count if checked.divisor is None else checked.divisor
         divisor = math.fsum(found["shares"].reshape(-1)) if "shares" in found else float(known)
         return np.array([math.fsum(values.reshape(-1))]), np.array([divisor])
-    if "shares" in found:
-        shares = found["shares"]
-    elif known != checked.count:  # batchmean: each sample's is 1
-        shares = np.full(values.shape, known / max(values.size, 1))
-    else:
-        shares = np.ones(values.shape)
-    # What is ignored has a loss of 0, or of NaN where its logits are none.
-    return np.where(contributes, values, 0.0).reshape(-1), np.where(contributes, shares, 0.0).reshape(-1)
+    own = request.shares()
+    shares = found.get("shares", contributes.astype(np.float64)) if own is None else own
+    # What is ignored has a loss of 0, or of NaN where its logits are none; its share may be a whole sequence's.
+    return np.where(contributes, values, 0.0).reshape(-1), shares.reshape(-1)
 
 
 def _by_sample(elements: Floats, samples: int) -> Floats:
@@ -137,7 +133,7 @@ def _seen(request: LossRequest, spec: RunSpec, kept: NDArray[np.bool_]) -> Seen:
         labels = (labels > 0).astype(np.float64)
     if task == "binary":
         flat = labels.reshape(-1)[kept]
-        return Seen(task, form, scores.reshape(-1)[kept], flat, (flat >= 0.5).astype(np.int64))
+        return Seen(task, form, scores.reshape(-1)[kept], flat, (flat > 0.5).astype(np.int64))
     columns = scores.shape[-1]
     by_label = request.checked.layout.unreduced == scores.shape  # else one loss for all labels of a sample
     labelled = np.broadcast_to(np.arange(columns), scores.shape).reshape(-1)[kept] if by_label else None

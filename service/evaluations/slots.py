@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.evaluation.spec import RunSpec
+from schemas.evaluation.task import class_names
 
 ODD_KINDS = 6
 """Values that are NaN, infinite, minus infinite; then shares."""
@@ -20,7 +21,7 @@ class Slots:
     @classmethod
     def of(cls, spec: RunSpec) -> Slots:
         """Classes have slots where the run names them."""
-        return cls(len(spec.classes or ()), len(spec.groups or ()))
+        return cls(len(class_names(spec) or ()), len(spec.groups or ()))
 
     @property
     def first_class(self) -> int:

@@ -88,3 +88,12 @@ def test_samples_without_a_loss_take_no_part() -> None:
 @pytest.mark.parametrize("losses", [[], [1.0], [1.0, np.nan], [np.inf, 1.0, 2.0], [1.7e308, 1.7e308, 1.6e308]])
 def test_there_is_none_of_fewer_than_two_samples_nor_beyond_numbers(losses: list[float]) -> None:
     assert interval_of(losses) is None
+
+
+def test_samples_without_shares_have_part_in_the_sums() -> None:
+    """As of a class of weight 0 whose labels are smoothed."""
+    losses = np.r_[np.ones(50), np.full(50, 2.0), np.zeros(10)]
+    found = interval_of(losses, np.r_[np.ones(50), np.zeros(60)])
+    assert found["units"] == 100
+    assert found["low"] < 3 < found["high"]
+    assert interval_of(np.r_[losses, np.nan], np.r_[np.ones(50), np.zeros(61)]) is None

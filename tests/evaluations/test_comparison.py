@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+import threading
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from service.evaluations import pairing
 from service.evaluations.comparison import NotComparable, compare
+from service.evaluations.samples import Samples
 from tests.evaluations.stored import batched, run, stream_of
 
 CLASSES = ["cat", "dog", "猫"]
@@ -130,6 +133,44 @@ def test_what_has_no_loss_or_no_finite_one_is_counted_and_left_out() -> None:
     counted = {name: found["samples"][name] for name in ("without_loss", "not_finite", "other_class", "other_share")}
     assert counted == {"without_loss": 1, "not_finite": 1, "other_class": 1, "other_share": 1}
     assert found["difference"] == pytest.approx(10 / 3 - 2)
+
+
+def test_pairs_without_shares_have_part_in_the_sums_and_in_nothing_else() -> None:
+    """As of a class of weight 0 whose labels are smoothed: they turn the difference round."""
+    first = batched([1.0, 2.0, 9.0, 0.0], [1, 1, 0, 0])
+    second = batched([1.2, 2.2, 3.0, 0.0], [1, 1, 0, 0])
+    found = compared(first, second)
+    assert (found["first_loss"], found["second_loss"]) == (6, pytest.approx(3.2))
+    assert found["pairs"] == 3
+    assert (found["samples"]["pairs"], found["samples"]["without_loss"]) == (4, 2)
+    assert found["second"] == {"lower": 0, "equal": 0, "higher": 2}
+    summed = compared(first, second, reduction="sum")
+    assert summed["difference"] == pytest.approx(-5.6)
+    assert summed["second"] == {"lower": 1, "equal": 0, "higher": 2}
+
+
+class Watched(Samples):
+    """Samples that know the threads in which their keys are read; the base class's slots are hidden by none."""
+
+    readers: ClassVar[set[int]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "keys":
+            Watched.readers.add(threading.get_ident())
+        return super().__getattribute__(name)
+
+
+def test_samples_are_read_beside_the_event_loop_and_ids_only_of_batches_with_listed_samples() -> None:
+    made = drawn(600)
+    first, second = (batched(made[name], made["w"], size=2) for name in ("v1", "v2"))
+    torn = memoryview(b"[")  # no JSON: reading it fails
+    watched = [(name, Watched(each.losses, each.shares, each.keys, each.named)) for name, each in first]
+    listed = {each["batch_id"] for side in ("improved", "worsened") for each in compared(first, second)[side]}
+    told = [(name, each if name in listed else replace(each, named=torn)) for name, each in watched]
+    Watched.readers.clear()
+    assert compared(told, second) == compared(first, second)
+    assert Watched.readers
+    assert threading.get_ident() not in Watched.readers
 
 
 def test_what_changed_most_is_listed_in_both_directions() -> None:

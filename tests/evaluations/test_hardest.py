@@ -48,7 +48,7 @@ def test_of_equal_losses_the_first_ids_are_kept_or_else_the_first_places() -> No
 
 
 def test_a_sample_of_which_nothing_contributes_is_not_among_them() -> None:
-    found = _results([0.0, 1.0], 5, counts=np.array([0, 1]), ignored=np.array([1, 0]))
+    found = _results([0.0, 1.0], 5, shares=np.array([0.0, 1.0]), counts=np.array([0, 1]), ignored=np.array([1, 0]))
     assert [one["index"] for one in found] == [1]
 
 

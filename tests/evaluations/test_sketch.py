@@ -33,6 +33,13 @@ def test_buckets_are_in_the_order_of_losses(losses: list[float]) -> None:
     assert cells[-1] < sketch.CELLS
 
 
+def test_the_first_and_the_last_sample_are_known_exactly() -> None:
+    losses = np.array([0.2413, 0.2414, 0.7])
+    found = {one["q"]: one["value"] for one in sketch.quantiles(_counts(losses), 0.2413, 0.7)}
+    assert found[0.01] == found[0.25] == 0.2413
+    assert found[0.99] == pytest.approx(0.2414, rel=0.005)
+
+
 @pytest.mark.parametrize("spread", ["exponential", "normal", "wide", "equal", "zeros"])
 def test_quantiles_are_as_near_as_told(spread: str) -> None:
     rng = np.random.default_rng(3)

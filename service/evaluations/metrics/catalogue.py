@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.evaluation.spec import MetricSpec
-from schemas.evaluation.task import Task
+from schemas.evaluation.task import Task, both
 from service.evaluations.exact import UNIT, Sums, quotient
 from service.evaluations.metrics import averages, calibration, ranking, residuals
 from service.evaluations.metrics.counters import (
@@ -61,7 +61,7 @@ class Setting:
         """What is left out has its default."""
         names = classes
         if task == "binary":
-            names = (f"not {names[0]}", names[0]) if names else ("0", "1")
+            names = both(names[0]) if names else ("0", "1")
         threshold = 0.5 if metric.threshold is None else metric.threshold
         return cls(metric.name, task, names, metric.k or 5, metric.bins or 15, threshold)
 

@@ -39,7 +39,7 @@ def test_columns_come_back_to_the_bit() -> None:
     empty = Samples(np.zeros(0), np.zeros(0), np.zeros(0, np.uint64))
     for made in (
         whole,
-        replace(whole, ids=None, groups=None),
+        replace(whole, named=None, groups=None),
         replace(whole, classes=None, shares=np.full(N, 0.1)),
         Samples(odd, -odd, keys_of("b", 5, None)),
         empty,

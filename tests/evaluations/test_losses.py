@@ -1,0 +1,181 @@
+"""A run of any loss has the loss of all its samples computed in one call."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.evaluation.batch import Envelope
+from schemas.evaluation.cut import cut
+from schemas.evaluation.spec import RunSpec
+from schemas.evaluation.unreduced import Unreduced
+from schemas.losses import LOSSES
+from schemas.problem import InvalidRequest
+from schemas.request import LossRequest
+from schemas.vectors import drafts
+from schemas.vectors.plans import companions, plans
+from service.compute.batch import compute
+from service.compute.operations.register import FUNCTIONS
+from service.compute.transfer import open_device
+from service.evaluations.adding import new_batch
+from service.evaluations.tally import Tally
+
+DEVICE = open_device("cpu")
+COMMON = ("reduction", "cotangent", "cotangents", "gradients", "dtype", "on_empty", "encoding")
+Members = dict[str, Any]
+
+
+def checked(members: Members, reduction: str) -> LossRequest | None:
+    """A request of these members; `None` where it is refused."""
+    cls = LOSSES[members["loss"]]
+    own = {**copy.deepcopy(members), "dtype": "float64", "reduction": reduction, "gradients": []}
+    try:
+        return cls.model_validate(own)
+    except InvalidRequest:
+        return None
+
+
+def requests(cls: type[LossRequest]) -> Iterator[Members]:
+    """The example, and requests with each optional tensor and with what is ignored."""
+    for plan in plans(cls):
+        if plan.kind == "example" or plan.ignored != "none" or plan.tensors:
+            for at, one in enumerate([plan, *companions(cls, plan)]):
+                members = drawn(cls, one)
+                if members is not None:
+                    yield members
+                    if at:
+                        break
+
+
+def drawn(cls: type[LossRequest], plan: Any) -> Members | None:
+    """The first request for the plan that is none to be refused."""
+    for source in drafts.SOURCES:
+        try:
+            members = drafts.draft(cls, plan, source, 0)
+        except InvalidRequest:
+            continue
+        if members is not None:
+            kept = {name: value for name, value in members.items() if name not in COMMON}
+            if checked(kept, "none") is not None:
+                return kept
+    return None
+
+
+def tally_of(batches: list[Members], reduction: str, classes: list[str] | None = None) -> Tally:
+    """A run of these batches."""
+    spec = RunSpec(loss=batches[0]["loss"], reduction="mean" if reduction == "mean" else "sum", classes=classes)
+    tally = Tally(spec)
+    for at, members in enumerate(batches):
+        request = checked(members, "none")
+        assert request is not None
+        result = FUNCTIONS[Unreduced](Unreduced.of(request), DEVICE)
+        new = new_batch(request, result, spec, Envelope(str(at), None, None, []), cut(request), str(at), b"")
+        tally.add(new.partial)
+    return tally
+
+
+def equals_one_call(members: Members, batches: list[Members]) -> None:
+    """Loss, divisor and counts of a run of the batches are those of one call."""
+    for reduction in ("mean", "sum"):
+        request = checked(members, reduction)
+        if request is None:
+            continue
+        wanted = compute([request], DEVICE)[0]
+        if not wanted.count and request.shares() is not None:
+            continue  # a run does not know that nothing more will come: its sequences count with losses of 0
+        tally = tally_of(batches, reduction)
+        told = f"{members} in {len(batches)} batches, {reduction}"
+        assert tally.loss == pytest.approx(float(wanted.loss), rel=1e-9, abs=1e-12, nan_ok=True), told
+        assert (tally.count, tally.ignored) == (wanted.count, wanted.ignored), told
+        if wanted.divisor is not None and reduction == "mean":
+            assert tally.divisor == pytest.approx(wanted.divisor, rel=1e-12), told
+
+
+def parted(members: Members) -> list[Members] | None:
+    """A row, then the others, as two batches; `None` where rows depend on each other, or are none."""
+    cls = LOSSES[members["loss"]]
+    request = checked(members, "none")
+    assert request is not None
+    checks = request.checked
+    rows = checks.layout.unreduced[0] if checks.layout.unreduced else 0
+    if rows < 2 or any("Couples the rows" in note for note in cls.about.notes) or cut(request).contributes is None:
+        return None
+    whole = [name for name in checks.tensors if name in checks.layout.shared or name not in cls.tensor_fields]
+    by_row = {
+        name: tensor
+        for name, tensor in checks.tensors.items()
+        if name not in whole and cls.tensor_fields[name].form(checks.layout.form)[:1] != ("C",)
+    }
+    if any(tensor.shape[:1] != (rows,) for tensor in by_row.values()) or not by_row:
+        return None
+    return [
+        {**members, **{name: np.asarray(tensor)[part] for name, tensor in by_row.items()}}
+        for part in (slice(0, 1), slice(1, None))
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if not cls.made_of_losses])
+def test_a_run_of_one_batch_or_of_ragged_ones_is_the_loss_of_one_call(name: str) -> None:
+    seen = 0
+    for members in requests(LOSSES[name]):
+        equals_one_call(members, [members])
+        batches = parted(members)
+        if batches is not None and all(checked(one, "none") is not None for one in batches):
+            equals_one_call(members, batches)
+        seen += 1
+    assert seen
+
+
+SEQUENCES: Members = {
+    "loss": "grpo_loss",
+    "log_probs": np.array([[-1.0, -2.0, -3.0], [-0.5, -1.0, -2.0], [-0.2, -0.3, -1.5]]),
+    "old_log_probs": np.array([[-1.1, -2.2, -2.9], [-0.4, -1.2, -2.1], [-0.3, -0.2, -1.0]]),
+    "advantages": np.array([1.0, -1.0, 0.5]),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalization": "grpo"},
+        {"normalization": "bnpo"},
+        {"normalization": "dr_grpo", "max_completion_length": 4},
+        {"normalization": "dr_grpo", "max_completion_length": 2},
+        {"normalization": "dapo"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+@pytest.mark.parametrize(
+    "mask",
+    [[[0, 1, 1], [1, 1, 0], [0, 0, 1]], [[1, 1, 1], [0, 0, 0], [0, 1, 0]], [[0, 0, 0], [1, 1, 1], [1, 0, 0]]],
+    ids=("prompts", "a row without any", "a batch without any"),
+)
+def test_sequences_keep_their_shares_whatever_their_masks(options: Members, mask: list[list[int]]) -> None:
+    members = {**SEQUENCES, **options, "mask": np.array(mask, bool)}
+    rows = ("log_probs", "old_log_probs", "advantages", "mask")
+    batches = [{**members, **{name: members[name][part] for name in rows}} for part in (slice(0, 1), slice(1, 3))]
+    equals_one_call(members, [members])
+    equals_one_call(members, batches)
+
+
+def test_an_anchors_share_is_its_positives() -> None:
+    members = {
+        "loss": "nt_xent_loss",
+        "embeddings": np.random.default_rng(1).normal(size=(6, 3)),
+        "labels": np.array([0, 0, 0, 1, 2, 2]),
+    }
+    equals_one_call(members, [members])
+    assert tally_of([members], "mean").divisor == 8
+
+
+def test_a_binary_run_may_name_its_positive_class() -> None:
+    members = {"loss": "binary_cross_entropy_with_logits", "input": np.array([0.5, 1.0, -1.0])}
+    members["target"] = np.array([0.0, 1.0, 0.5])
+    found = tally_of([members], "mean", ["spam"]).results()["classes"]
+    assert [(each["class"], each["name"], each["count"]) for each in found] == [(0, "not spam", 2), (1, "spam", 1)]
+    assert found[1]["loss"] == pytest.approx(math.log1p(math.exp(-1.0)))
