@@ -55,7 +55,7 @@ def evaluate(
     tag: Annotated[
         list[str] | None, typer.Option(help="What the run is found by: `model=v7`; may be repeated.")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="The level of intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="The level of intervals, between 0 and 1.")] = 0.95,
     server: Annotated[
         str | None, typer.Option(envvar="GRADWIRE_SERVER", help="The server's URL [default: none; in this process].")
     ] = None,
@@ -92,6 +92,7 @@ def evaluate(
     from service.evaluate.files import found, tables
     from service.evaluate.options import (
         classes_of,
+        level_of,
         metrics_of,
         none_of,
         one_of,
@@ -100,14 +101,15 @@ def evaluate(
         reports_of,
         spec_of,
     )
-    from service.evaluate.thresholds import Threshold, parsed
+    from service.evaluate.thresholds import parsed
 
     try:
         thresholds = [parsed(condition) for condition in fail_if or ()]
         if fail_above is not None:
-            thresholds.insert(0, Threshold("loss", ">", fail_above))
+            thresholds.insert(0, parsed(f"loss>{fail_above}"))
         reports = reports_of(report or [])
         one_of(server, database)
+        level = level_of(confidence)
         named = classes_of(classes)
         columns = pairs_of(tensor, "--tensor")
         columns |= {key: value for key, value in (("input", input_), ("target", target)) if value is not None}
@@ -121,7 +123,7 @@ def evaluate(
                 metrics=metrics_of(metric, thresholds),
                 classes=list(named) if named is not None else None,
                 tags=pairs_of(tag, "--tag"),
-                confidence=confidence,
+                confidence=level,
             )
         else:
             none_of(
@@ -150,7 +152,7 @@ def evaluate(
         wire=wire,
         seal=not no_seal,
     )
-    found_report = _run(asked, reports, server, database, api_key, patience, quiet, confidence)
+    found_report = _run(asked, reports, server, database, api_key, patience, quiet, level)
     _shown(found_report, as_json)
     _judge(found_report["results"], thresholds)
 
