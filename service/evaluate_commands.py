@@ -58,7 +58,7 @@ def evaluate(
     hardest: Annotated[
         int | None, typer.Option(min=0, help="How many samples of the largest loss are kept [default: 100].")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="The level of intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="The level of intervals, between 0 and 1.")] = 0.95,
     server: Annotated[
         str | None, typer.Option(envvar="GRADWIRE_SERVER", help="The server's URL [default: none; in this process].")
     ] = None,
@@ -95,6 +95,7 @@ def evaluate(
     from service.evaluate.files import found, tables
     from service.evaluate.options import (
         classes_of,
+        level_of,
         metrics_of,
         none_of,
         one_of,
@@ -103,14 +104,15 @@ def evaluate(
         reports_of,
         spec_of,
     )
-    from service.evaluate.thresholds import Threshold, parsed
+    from service.evaluate.thresholds import parsed
 
     try:
         thresholds = [parsed(condition) for condition in fail_if or ()]
         if fail_above is not None:
-            thresholds.insert(0, Threshold("loss", ">", fail_above))
+            thresholds.insert(0, parsed(f"loss>{fail_above}"))
         reports = reports_of(report or [])
         one_of(server, database)
+        level = level_of(confidence)
         named = classes_of(classes)
         columns = pairs_of(tensor, "--tensor")
         columns |= {key: value for key, value in (("input", input_), ("target", target)) if value is not None}
@@ -125,7 +127,7 @@ def evaluate(
                 classes=list(named) if named is not None else None,
                 tags=pairs_of(tag, "--tag"),
                 hardest=hardest,
-                confidence=confidence,
+                confidence=level,
             )
         else:
             none_of(
@@ -154,7 +156,7 @@ def evaluate(
         wire=wire,
         seal=not no_seal,
     )
-    found_report = _run(asked, reports, server, database, api_key, patience, quiet, confidence)
+    found_report = _run(asked, reports, server, database, api_key, patience, quiet, level)
     _shown(found_report, as_json)
     _judge(found_report["results"], thresholds)
 

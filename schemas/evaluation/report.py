@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from schemas.evaluation.results import Results
+from schemas.evaluation.results import EvaluationResults
 from schemas.evaluation.run import EvaluationAnswer
 
 
@@ -14,7 +14,7 @@ class EvaluationReport(BaseModel):
     """A run's report."""
 
     evaluation: EvaluationAnswer = Field(description="The run.")
-    results: Results = Field(description="All that its batches tell.")
+    results: EvaluationResults = Field(description="All that its batches tell.")
 
 
 class EvaluationComparison(BaseModel):

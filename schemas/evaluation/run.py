@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.evaluation.results import Interval, Number
+from schemas.evaluation.results import EvaluationInterval, Number
 from schemas.evaluation.spec import MAX_TAGS, RunSpec
 from schemas.evaluation.task import task_of
 from schemas.evaluation.text import Name, Text, broken_texts
@@ -128,7 +128,7 @@ class EvaluationTotal(BaseModel):
     divisor: Number = Field(description="What the mean divides by: all batches' divisors.")
     loss: Number = Field(description="The loss over the data set, its sums exact and rounded once.")
     standard_error: Number = Field(description="Of the loss, over samples; null below two.")
-    interval: Interval | None = Field(description="Of the loss, from its standard error.")
+    interval: EvaluationInterval | None = Field(description="Of the loss, from its standard error.")
 
 
 class EvaluationSummary(BaseModel):

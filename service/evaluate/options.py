@@ -16,18 +16,23 @@ FORMATS: Final = {".html": "html", ".json": "json", ".csv": "csv", ".md": "markd
 
 
 def spec_of(*, loss: str | None, **members: Any) -> dict[str, Any]:
-    """The run of that loss; members that say nothing are left out."""
+    """The run of that loss; members that say nothing are left out.
+
+    What has names is in their order: told in another one it is the same run.
+    """
     if loss is None:
         raise Misused("--loss is needed: see gradwire losses")
     cls = resolve(loss)
     if cls is None:
         raise Misused(f"there is no loss {loss!r}: see gradwire losses")
-    return {"loss": cls.name} | {name: value for name, value in members.items() if value not in (None, {}, [], "")}
+    said = {name: value for name, value in members.items() if value not in (None, {}, [], "")}
+    named = {name: dict(sorted(said[name].items())) for name in ("options", "tags") if name in said}
+    return {"loss": cls.name} | said | named
 
 
 def options_of(option: list[str] | None, weights: list[str] | None, classes: tuple[str, ...] | None) -> dict[str, Any]:
     """The loss's options, and the tensors that all batches share."""
-    found = {name: _value(text) for name, text in pairs_of(option, "--option").items()}
+    found = {name: _value(text, f"--option {name}") for name, text in pairs_of(option, "--option").items()}
     for one in weights or ():
         name, _, file = one.rpartition("=")
         found[name or "weight"] = weights_in(Path(file), classes)
@@ -39,8 +44,9 @@ def metrics_of(metric: list[str] | None, thresholds: list[Threshold]) -> list[di
     found: list[dict[str, Any]] = []
     for text in metric or ():
         name, _, rest = text.partition(":")
-        given = pairs_of(rest.split(",") if rest else None, f"--metric {name}")
-        found.append({"name": name} | {key: _value(value) for key, value in given.items()})
+        what = f"--metric {name}"
+        given = pairs_of(rest.split(",") if rest else None, what)
+        found.append({"name": name} | {key: _value(value, f"{what}:{key}") for key, value in given.items()})
     for threshold in thresholds:
         if threshold.metric is not None and threshold.metric not in {one["name"] for one in found}:
             found.append({"name": threshold.metric})
@@ -62,6 +68,13 @@ def classes_of(text: str | None) -> tuple[str, ...] | None:
             f"--classes {text}: neither a number, nor names with commas between, nor a file: {error}"
         ) from None
     return tuple(name for name in names if name)
+
+
+def level_of(confidence: float) -> float:
+    """The level of intervals."""
+    if not 0 < confidence < 1:
+        raise Misused(f"--confidence {confidence:g}: a level between 0 and 1 is needed")
+    return confidence
 
 
 def reports_of(paths: list[Path]) -> dict[Path, str]:
@@ -87,12 +100,17 @@ def pairs_of(given: list[str] | None, what: str) -> dict[str, str]:
     return found
 
 
-def _value(text: str) -> Any:
-    """A JSON value; else the text as it is."""
+def _value(text: str, what: str) -> Any:
+    """A JSON value; else the text as it is. Raises `Misused` for numbers that are not finite."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return text
+    try:
+        json.dumps(found, allow_nan=False)
+    except ValueError:
+        raise Misused(f"{what}={text}: a finite number is needed") from None
+    return found
 
 
 def none_of(given: dict[str, Any]) -> None:

@@ -58,6 +58,10 @@ BINARY_CALL = (
     "A safetensors file. Its tensors are named by a request's position and a member (`0.input`, `17.target`); the text "
     "`request` of `__metadata__` is the JSON object with the list `requests`, without their tensors."
 )
+BINARY_BATCH = (
+    "A safetensors file. Its tensors bear the members' names, with many batches behind their position (`0.input`, "
+    "`1.input`); `batch_id`, `sample_ids` and `groups` are in one JSON object in the text `request` of `__metadata__`."
+)
 BINARY_RESULTS = (
     "A safetensors file with the tensors `<position>.loss` and `<position>.gradients.<name>`; the text `result` of "
     "`__metadata__` is the JSON object with the list `results`, without their tensors."
@@ -127,6 +131,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "Milliseconds that the steps took: `decode`, `queue`, `compute`, `encode`, or the `total`.",
         "schema": {"type": "string"},
     },
+    "Location": {"description": "The path of what was made.", "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds after which to ask again.", "schema": {"type": "integer", "minimum": 0}},
 }
 # A family is described by the module that it is named after.
@@ -183,6 +188,7 @@ def _finish(document: dict[str, Any]) -> dict[str, Any]:
             _offer_binary(item["post"], BINARY_CALL, BINARY_RESULTS)
         elif "post" in item and (path == "/v1/loss" or path.startswith("/v1/losses/")):
             _offer_binary(item["post"], BINARY_REQUEST, BINARY_ANSWER)
+    _take_binary(document["paths"]["/v1/evaluations/{id}/batches"]["post"], BINARY_BATCH)
     for cls in OPERATIONS.values():
         _offer_binary(document["paths"][cls.path]["post"], BINARY_OPERATION, BINARY_OPERATED)
     _double(schemas)
@@ -206,7 +212,7 @@ def _complete(path: str, responses: dict[str, Any]) -> dict[str, Any]:
         if code in ("429", "503"):
             headers["Retry-After"] = "RetryAfter"
         told = {name: {"$ref": f"#/components/headers/{component}"} for name, component in headers.items()}
-        found[code] = {**response, "headers": told}
+        found[code] = {**response, "headers": {**response.get("headers", {}), **told}}
     return found
 
 
@@ -224,10 +230,14 @@ def _secure(document: dict[str, Any]) -> None:
 
 def _offer_binary(operation: dict[str, Any], request: str, result: str) -> None:
     """Name the binary form beside JSON, behind it: generators take the first form that they find."""
-    body = {"schema": {"type": "string", "format": "binary", "description": request}}
-    operation["requestBody"]["content"][MEDIA_TYPE] = body
+    _take_binary(operation, request)
     answer = {"schema": {"type": "string", "format": "binary", "description": result}}
     operation["responses"]["200"]["content"][MEDIA_TYPE] = answer
+
+
+def _take_binary(operation: dict[str, Any], request: str) -> None:
+    body = {"schema": {"type": "string", "format": "binary", "description": request}}
+    operation["requestBody"]["content"][MEDIA_TYPE] = body
 
 
 def _double(schemas: dict[str, Any]) -> None:

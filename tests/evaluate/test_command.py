@@ -148,6 +148,11 @@ def test_the_interval_is_told_as_the_report_tells_it(
         (("--loss", "cross_entropy", "--fail-if", "accuracy=1"), "no condition"),
         (("--loss", "cross_entropy", "--fail-if", "accuracy<high"), "'high' is no number"),
         (("--loss", "cross_entropy", "--fail-if", "accuracy<nan"), "nothing compares with NaN"),
+        (("--loss", "cross_entropy", "--fail-above", "nan"), "nothing compares with NaN"),
+        (("--loss", "cross_entropy", "--confidence", "1.5"), "--confidence 1.5: a level between 0 and 1"),
+        (("--run", "ev_0", "--confidence", "nan"), "--confidence nan: a level between 0 and 1"),
+        (("--loss", "huber_loss", "--option", "delta=NaN"), "--option delta=NaN: a finite number"),
+        (("--loss", "cross_entropy", "--metric", "f1:threshold=-Infinity"), "threshold=-Infinity: a finite number"),
         (("--loss", "cross_entropy", "--report", "out.pdf"), "its suffix tells the format"),
         (("--loss", "cross_entropy", "--report", "/no/such/out.md"), "no folder"),
         (("--loss", "cross_entropy", "--classes", "no-such-file"), "nor a file"),
@@ -193,6 +198,13 @@ def test_a_body_that_is_too_large_says_which_option_helps(file: Path, run: Run, 
     standin.next_answers.append((413, {}, {"detail": "the limit is 10 bytes"}))
     told = run(file, "--loss", "cross_entropy", exits=3).stderr
     assert "rows 0 to 39: the limit is 10 bytes; a smaller --batch-size" in told
+
+
+def test_a_full_run_is_no_matter_of_the_batch_size(file: Path, run: Run, standin: StandIn) -> None:
+    standin.next_answers.append((409, {}, {"detail": "the evaluation would have more samples than one may have"}))
+    told = run(file, "--loss", "cross_entropy", exits=3).stderr
+    assert "409: the evaluation would have more samples than one may have" in told
+    assert "--batch-size" not in told
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])

@@ -78,6 +78,14 @@ def test_what_is_evaluated_otherwise_is_another_run(
     assert len(standin.specs) == 2
 
 
+def test_the_order_of_tags_and_options_is_no_other_run(file: Path, run: Run, standin: StandIn) -> None:
+    tags, options = ("--tag=a=1", "--tag=b=2"), ("--option=beta=2", "--option=tau=1")
+    for told in ((*tags, *options), (*tags[::-1], *options[::-1])):
+        run(file, "--loss", "huber_loss", *told)
+    spec = standin.specs[standin.run()]
+    assert (list(spec["tags"]), list(spec["options"])) == (["a", "b"], ["beta", "tau"])
+
+
 def test_an_edited_file_is_another_run(file: Path, run: Run, standin: StandIn) -> None:
     run(file, *MSE)
     np.savez_compressed(file, input=INPUT, target=INPUT)

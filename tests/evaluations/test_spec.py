@@ -6,7 +6,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from schemas.evaluation.results import Results
+from schemas.evaluation.results import EvaluationResults
 from schemas.evaluation.spec import RunSpec
 from schemas.evaluation.task import task_of
 from service.evaluations.metrics.catalogue import METRICS
@@ -107,11 +107,11 @@ def test_metrics_that_fit_are_no_faults_and_the_results_are_those_of_the_model(t
         if batch is not None:
             tally.add(partial_of(spec, batch))
         found = tally.results()
-        assert list(found) == list(Results.model_fields)[: len(found)]
+        assert list(found) == list(EvaluationResults.model_fields)[: len(found)]
         assert set(found["metrics"]) == set(names)
-        read = Results.model_validate(found)
+        read = EvaluationResults.model_validate(found)
         again = orjson.loads(read.model_dump_json(by_alias=True, exclude_unset=True))
-        assert Results.model_validate(again).model_dump_json() == read.model_dump_json()
+        assert EvaluationResults.model_validate(again).model_dump_json() == read.model_dump_json()
 
 
 @pytest.mark.parametrize(

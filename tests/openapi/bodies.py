@@ -43,6 +43,7 @@ ANY_LOSS: Final = [_loss_body(cls) for cls in LOSSES.values()]
 BODIES: Final = {
     **{f"/v1/losses/{name}": body for name, body in zip(LOSSES, ANY_LOSS, strict=True)},
     **{cls.path: _operation_body(cls) for cls in OPERATIONS.values()},
+    "/v1/evaluations/{id}/batches": pack({"input": array_of([[2.0, 0.5, -1.0]]), "target": array_of([0])}),
 }
 """By path, the body that is right there."""
 

@@ -10,7 +10,8 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -46,9 +47,14 @@ TAG: Final = "evaluations"
 PATH: Final = "/v1/evaluations"
 ONE: Final = "/v1/evaluations/{id}"
 RunId = Annotated[str, Path(alias="id", description="The run's id.", examples=["ev_06bqk4h0k3wv1f8m2z7d9t5xrc"])]
-NO_RUN: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "There is no such run.", **PROBLEM}}
 READ_ASIDE: Final = 64 << 10
 """Bytes from which on a body is read beside the event loop: a Python object is made for each number in it."""
+Responses = dict[int | str, dict[str, Any]]
+NO_RUN: Final[Responses] = {404: {"description": "There is no such run, or evaluations are off.", **PROBLEM}}
+OFF: Final[Responses] = {404: {"description": "Evaluations are off.", **PROBLEM}}
+INVALID: Final[Responses] = {422: {"description": "A faulty query: `errors` lists every fault.", **PROBLEM}}
+FULL: Final[Responses] = {507: {"description": "The store is full.", **PROBLEM}}
+LOCATION: Final = {"Location": {"$ref": "#/components/headers/Location"}}
 EVENTS: Final = {"text/event-stream": {"schema": {"type": "string"}}}
 
 router = APIRouter(tags=[TAG])
@@ -144,7 +150,19 @@ async def change(computing: Computing, runs: Runs, scope: Scope, receive: Receiv
     await answer(scope, receive, send)
 
 
-@router.get(PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage)
+def _no_number(text: Any) -> Any:
+    """Pydantic takes a number for seconds since 1970, which the document tells nothing of."""
+    if type(text) is str and "-" not in text[1:]:
+        raise PydanticCustomError("instant", "is no date and time of RFC 3339")
+    return text
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+
+
+@router.get(
+    PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage, responses={**OFF, **INVALID}
+)
 async def list_evaluations(
     request: Request,
     state: Annotated[Literal["open", "sealed"] | None, Query(description="Only such.")] = None,
@@ -153,8 +171,8 @@ async def list_evaluations(
     tag: Annotated[
         list[str] | None, Query(description="Only those with this tag, as `key:value`; may be repeated.")
     ] = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="Only those made later.")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="Only those made earlier.")] = None,
+    created_after: Annotated[Instant | None, Query(description="Only those made later.")] = None,
+    created_before: Annotated[Instant | None, Query(description="Only those made earlier.")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
     limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
     cursor: Annotated[str | None, Query(description="The `next_cursor` of the page before.", max_length=512)] = None,
@@ -222,7 +240,7 @@ async def delete_evaluation(run_id: RunId, request: Request) -> Response:
     operation_id="list_evaluation_batches",
     summary="A run's batches",
     response_model=EvaluationBatches,
-    responses=NO_RUN,
+    responses={**NO_RUN, **INVALID},
 )
 async def list_batches(
     run_id: RunId,
@@ -254,7 +272,7 @@ def _told_batches(page: Any) -> list[dict[str, Any]]:
     operation_id="get_evaluation_report",
     summary="A run's report",
     response_model=EvaluationReport,
-    responses={200: {"content": FORMATS}, **NO_RUN},
+    responses={200: {"content": FORMATS}, **NO_RUN, **INVALID},
 )
 async def get_report(
     run_id: RunId,
@@ -276,7 +294,12 @@ async def get_report(
     operation_id="compare_evaluations",
     summary="Two runs over the same samples",
     response_model=EvaluationComparison,
-    responses={200: {"content": FORMATS}, **NO_RUN},
+    responses={
+        200: {"content": FORMATS},
+        **NO_RUN,
+        409: {"description": "The runs cannot be compared: `detail` tells why.", **PROBLEM},
+        **INVALID,
+    },
 )
 async def get_comparison(
     run_id: RunId,
@@ -340,7 +363,17 @@ def writing_routes(computing: Computing, runs: Runs, batches: Serve) -> list[API
             summary="A new run",
             description=CREATE,
             tags=[TAG],
-            responses={200: {"description": "The run that this Idempotency-Key made before."}, **PROBLEMS},
+            responses={
+                200: {
+                    "description": "The run that this Idempotency-Key made before.",
+                    "model": EvaluationAnswer,
+                    "headers": LOCATION,
+                },
+                201: {"headers": LOCATION},
+                **PROBLEMS,
+                **OFF,
+                **FULL,
+            },
             openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
         ),
         WritingRoute(
@@ -367,8 +400,8 @@ def writing_routes(computing: Computing, runs: Runs, batches: Serve) -> list[API
             responses={
                 **PROBLEMS,
                 **NO_RUN,
-                409: {"description": "The run is sealed.", **PROBLEM},
-                507: {"description": "The store is full.", **PROBLEM},
+                409: {"description": "The run is sealed, or would have more samples than one may have.", **PROBLEM},
+                **FULL,
             },
         ),
     ]

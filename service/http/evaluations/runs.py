@@ -132,7 +132,7 @@ def refusal(error: EvaluationRefused) -> Exception:
     if isinstance(error, KeyReused):
         return HTTPProblem(422, "an evaluation was made with this Idempotency-Key from another request")
     if isinstance(error, RunFull):
-        return HTTPProblem(413, "the evaluation would have more samples than one may have")
+        return HTTPProblem(409, "the evaluation would have more samples than one may have")
     if isinstance(error, StoreFull):
         return HTTPProblem(507, "the store of evaluations is full")
     if isinstance(error, FaultyCursor):

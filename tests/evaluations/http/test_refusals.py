@@ -25,7 +25,7 @@ def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluations]:
 def test_a_run_takes_no_more_samples_than_one_may_have(bounded: Evaluations) -> None:
     run = bounded.made()
     assert bounded.send(run, batch_id="a", **BATCH).status_code == 200
-    assert "samples" in problem_of(bounded.send(run, batch_id="b", **BATCH), 413)["detail"]
+    assert "samples" in problem_of(bounded.send(run, batch_id="b", **BATCH), 409)["detail"]
     assert bounded.send(run, batch_id="a", **BATCH).json()["duplicate"]
 
 

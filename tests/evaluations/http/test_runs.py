@@ -175,7 +175,16 @@ def test_pages_follow_each_other_by_their_cursors(evaluations: Evaluations) -> N
 
 
 @pytest.mark.parametrize(
-    "query", ["cursor=nonsense", "tag=nonsense", "limit=0", "limit=201", "state=open-ish", "created_after=yesterday"]
+    "query",
+    [
+        "cursor=nonsense",
+        "tag=nonsense",
+        "limit=0",
+        "limit=201",
+        "state=open-ish",
+        "created_after=yesterday",
+        "created_before=0.5",
+    ],
 )
 def test_a_faulty_query_is_told(evaluations: Evaluations, query: str) -> None:
     name = query.partition("=")[0]
