@@ -236,7 +236,7 @@ def _shown(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _judge(results: dict[str, Any], thresholds: list[Threshold]) -> None:
-    """Exit with 1 where a threshold is passed; with 2 where one is on a figure that is not there, and none is passed."""
+    """Exit with 1 where a threshold is passed; else with 2 where one is on a figure that is not there."""
     from service.evaluate.faults import Misused
 
     passed, missing = [], []

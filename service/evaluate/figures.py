@@ -21,12 +21,7 @@ def table(report: Mapping[str, Any]) -> Table:
 
 
 def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    found, loss = best(results), number(results["loss"])
-    if found is not None and few(results, int(results["samples"])):
-        loss += "  (too few samples for an interval)"
-    elif found is not None:
-        loss += f"  ({100 * found.level:g} % {found.kind} interval: {number(found.low)} to {number(found.high)})"
-    yield "loss", loss
+    yield "loss", number(results["loss"]) + _interval(results)
     for name in ("samples", "count", "ignored"):
         yield name, f"{results[name]:,}"
     for name, count in (results.get("not_finite") or {}).items():
@@ -43,6 +38,16 @@ def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield f"{name}.{part}", number(one)
         elif not isinstance(value, list):
             yield name, number(value)
+
+
+def _interval(results: Mapping[str, Any]) -> str:
+    """The interval that the report tells first."""
+    found = best(results)
+    if found is None:
+        return ""
+    if few(results, int(results["samples"])):
+        return "  (too few samples for an interval)"
+    return f"  ({100 * found.level:g} % {found.kind} interval: {number(found.low)} to {number(found.high)})"
 
 
 def number(value: Any) -> str:

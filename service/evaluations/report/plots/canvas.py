@@ -62,7 +62,7 @@ STYLE: Any = {
 }
 POINTS = 72  # an inch has as many
 WIDTH = 460  # points of a plot that stands beside its table
-WIDE = 1.6 * WIDTH  # of one that is alone on a line: on a narrow screen it is as small as can be read
+WIDE = 1.25 * WIDTH  # of one that is alone on a line: on a narrow screen it is as small as can be read
 LONGEST = 22  # characters of a name that a plot shows
 
 # matplotlib's settings and fonts are the process's: one drawing at a time.
@@ -138,9 +138,8 @@ def _element(document: str, texts: Texts, name: str, title: str, about: str, wid
     body = re.sub(r"\n\s*", "\n", texts.put_back(body)).strip()
     found = re.search(r'viewBox="([^"]*)"', document)
     box = found[1] if found else ""
-    kind = "wide" if width > WIDTH else "single"
     return (
-        f'<svg class="{kind}" viewBox="{box}" width="{1.22 * width:.0f}" role="img" '
+        f'<svg viewBox="{box}" width="{1.22 * width:.0f}" role="img" '
         f'aria-labelledby="{name}-title {name}-about">'
         f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-about">{html.escape(about)}</desc>'
         f"\n{body}\n</svg>"
