@@ -62,17 +62,22 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
             for fault in error.faults
             if fault.pointer.split("/")[1:2] and fault.pointer.split("/")[1] in own and fault.detail != missing
         ]
-    if spec.classes is not None and not _has_classes(cls, spec):
-        faults.append(Fault("/classes", f"{cls.name} has no classes or labels of its elements"))
-    weight = spec.options.get("weight")
-    if spec.classes is not None and type(weight) is list and len(weight) != len(spec.classes):
-        if task_of(spec) == "multiclass":
-            faults.append(
-                Fault("/options/weight", f"has {len(weight)} numbers; the run has {len(spec.classes)} classes")
-            )
+    faults += _class_faults(cls, spec)
     if faults:
         raise InvalidRequest(faults)
     return spec
+
+
+def _class_faults(cls: type[LossRequest], spec: RunSpec) -> list[Fault]:
+    """Whether the loss has classes, where the run names them, and as many weights."""
+    if spec.classes is None:
+        return []
+    if not _has_classes(cls, spec):
+        return [Fault("/classes", f"{cls.name} has no classes or labels of its elements")]
+    weight, named = spec.options.get("weight"), len(spec.classes)
+    if task_of(spec) == "multiclass" and type(weight) is list and len(weight) != named:
+        return [Fault("/options/weight", f"has {len(weight)} numbers; the run has {named} classes")]
+    return []
 
 
 def _class_faults(cls: type[LossRequest], spec: RunSpec) -> list[Fault]:

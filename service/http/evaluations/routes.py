@@ -33,7 +33,7 @@ from service.evaluations.refusals import EvaluationRefused
 from service.http.body import aside, combined
 from service.http.compute import Computing
 from service.http.evaluations.batches import idempotency_key
-from service.http.evaluations.events import events
+from service.http.evaluations.events import SEALED, events
 from service.http.evaluations.reports import FORMATS, Format, comparison, negotiated, report
 from service.http.evaluations.runs import Runs, owner_of, refusal, told, with_interval
 from service.http.negotiation import JSON, form_of
@@ -325,6 +325,7 @@ async def get_comparison(
     response_model=None,
     responses={
         200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        204: {"description": "The run is sealed, and the caller has seen so (`Last-Event-ID`): there is no more."},
         **NO_RUN,
     },
 )
@@ -335,7 +336,9 @@ async def follow(run_id: RunId, request: Request) -> Any:
     """
     owner = owner_of(request.scope)
     evaluations = await _runs(request).evaluations()
-    await _asked(evaluations.get(run_id, owner))
+    run = await _asked(evaluations.get(run_id, owner))
+    if run.state == SEALED and request.headers.get("last-event-id") == SEALED:
+        return Response(status_code=204)  # which tells an EventSource not to come again
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return EventSourceResponse(events(request.app.state, evaluations, run_id, owner), headers=headers)
 

@@ -160,6 +160,7 @@ def test_an_idempotency_key_names_a_batch(evaluations: Evaluations) -> None:
         ({"nonsense": 1}, "/nonsense", "unknown member"),
         ({"input": [[1.0, 2.0]] * 3, "target": [0, 1, 1]}, "/input", "has 2 classes; the run has 3"),
         ({"target": [0, 1]}, "/target", ""),
+        ({"input": [], "target": []}, "/input", "has no classes"),
     ],
 )
 def test_what_is_wrong_with_a_batch_is_told(

@@ -68,6 +68,8 @@ def test_the_stream_of_a_sealed_run_is_its_end(evaluations: Evaluations) -> None
     evaluations.request("PATCH", f"{PATH}/{run}", json={"state": "sealed"})
     [(name, data)] = told(evaluations.request("GET", f"{PATH}/{run}/events"))
     assert (name, data["loss"], data["samples"]) == ("sealed", "NaN", 0)
+    again = evaluations.request("GET", f"{PATH}/{run}/events", headers={"last-event-id": "sealed"})
+    assert (again.status_code, again.content) == (204, b"")
 
 
 @pytest.mark.parametrize("end", ["delete", "drain"])
