@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from typer import testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from service.cli import app
 from tests.evaluate.standin import StandIn, standing_in
 
+COMMAND = get_command(app)
+"""The command, made once: that takes as long as a short evaluation."""
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "_get_command", lambda _: COMMAND)
 
 
 @pytest.fixture
