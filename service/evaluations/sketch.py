@@ -43,17 +43,19 @@ def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
 def quantiles(counts: NDArray[np.int64], low: float, high: float) -> list[dict[str, float]]:
     """The smallest loss that at least a part q of the samples is at or below (nearest rank: the ceil(q n)-th of n).
 
-    `counts` is (CELLS,), `low` and `high` bound all losses.
+    `counts` is (CELLS,); `low` is the least loss, `high` the largest, and they are exact where they are meant.
     """
     used = np.flatnonzero(counts)
     if not len(used):
         return []
     running = np.cumsum(counts[used])
+    samples = int(running[-1])
     found = []
     for q in QUANTILES:
-        rank = math.ceil(Fraction(str(q)) * int(running[-1]))
+        rank = math.ceil(Fraction(str(q)) * samples)
         value = _middle(int(used[np.searchsorted(running, rank)]))
-        found.append({"q": q, "value": min(max(value, low), high)})
+        value = low if rank == 1 else high if rank == samples else min(max(value, low), high)
+        found.append({"q": q, "value": value})
     return found
 
 
