@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_batch_that_fails_harms_no_other(evaluations: Evaluations, monkeypatch
 
     real = worked.samples_of
 
-    def broken(found: worked.Scored) -> object:
+    def broken(found: Any) -> object:
         if found.batch_id == "bad":
             raise RuntimeError("no such luck")
         return real(found)
