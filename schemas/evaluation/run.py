@@ -13,9 +13,11 @@ from schemas.evaluation.task import task_of
 from schemas.evaluation.text import Name, Text, broken_texts
 from schemas.faults import faults_of
 from schemas.losses import resolve
+from schemas.named import why_no_name
+from schemas.nested import TensorFault
 from schemas.problem import TOO_LARGE, Fault, InvalidRequest, pointer
 from schemas.request import ABSENT, LossRequest
-from schemas.tensor import Reading
+from schemas.tensor import Reading, read
 
 State = Literal["open", "sealed"]
 
@@ -51,7 +53,9 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
     faults = [
         Fault(pointer("options", name), f"{name} is no option of a run") for name in spec.options if name in FIXED
     ]
-    own = {name: value for name, value in spec.options.items() if name not in FIXED}
+    for member in spec.options.keys() & cls.maps:
+        faults += _named(spec.options[member], pointer("options", member))
+    own = {name: value for name, value in spec.options.items() if name not in FIXED and name not in cls.maps}
     try:
         # Without the tensors of a batch this is never sound: what is wrong with the options is what counts.
         cls.model_validate({**own, "dtype": spec.dtype}, context=Reading(plain=False, max_elements=max_elements))
@@ -80,23 +84,28 @@ def _class_faults(cls: type[LossRequest], spec: RunSpec) -> list[Fault]:
     return []
 
 
-def _class_faults(cls: type[LossRequest], spec: RunSpec) -> list[Fault]:
-    """Whether the loss has classes, where the run names them, and as many weights."""
-    if spec.classes is None:
-        return []
-    if not _has_classes(cls, spec):
-        return [Fault("/classes", f"{cls.name} has no classes or labels of its elements")]
-    weight, named = spec.options.get("weight"), len(spec.classes)
-    if task_of(spec) == "multiclass" and type(weight) is list and len(weight) != named:
-        return [Fault("/options/weight", f"has {len(weight)} numbers; the run has {named} classes")]
-    return []
-
-
 def _has_classes(cls: type[LossRequest], spec: RunSpec) -> bool:
     """Whether elements of the loss have a class or a label each."""
     target = cls.tensor_fields.get("target")
     indices = target is not None and target.kind == "index" and not cls.unreduced.startswith("C")
     return indices or task_of(spec) not in (None, "regression")
+
+
+def _named(tensors: Any, at: str) -> list[Fault]:
+    """What is wrong with a formula's tensors that all batches share; each batch adds others to them."""
+    if type(tensors) is not dict:
+        return [Fault(at, "an object of tensors is needed here")]
+    faults = []
+    for name, value in tensors.items():
+        why = why_no_name(name)
+        if why:
+            faults.append(Fault(at + pointer(name), why))
+            continue
+        try:
+            read(value)
+        except TensorFault as error:
+            faults.append(Fault(at + pointer(name) + error.fault.pointer, error.fault.detail, error.fault.status))
+    return faults
 
 
 class EvaluationChange(BaseModel):

@@ -134,7 +134,9 @@ def test_bytes_of_another_version_are_refused() -> None:
 
 def test_what_contributes_nothing_is_counted_and_no_more() -> None:
     spec = spec_of("multiclass", classes=2)
-    scored = scored_of(np.array([9.0, 1.0, 3.0]), counts=np.array([0, 1, 2]), ignored=np.array([2, 1, 0]))
+    scored = scored_of(
+        np.array([9.0, 1.0, 3.0]), np.array([0.0, 1.0, 1.0]), counts=np.array([0, 1, 2]), ignored=np.array([2, 1, 0])
+    )
     tally = Tally(spec)
     tally.add(partial_of(spec, scored))
     assert (tally.samples, tally.count, tally.ignored, tally.loss) == (3, 3, 3, 2.0)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from service.evaluations.refusals import NoSuchRun
-from service.http.body import aside, combined
+from service.http.body import combined
 from service.http.evaluations.runs import told
+from service.http.evaluations.turns import Turns
 from service.http.negotiation import preferred
 from service.http.problems import HTTPProblem
 from service.wire import plain
@@ -41,21 +42,47 @@ def negotiated(asked: Format | None, scope: Scope) -> Format:
     return next(name for name in get_args(Format) if MEDIA[name] == media)
 
 
-async def report(evaluations: Evaluations, run_id: str, owner: str | None, wanted: Format) -> Response:
-    """All that a run's batches tell."""
+async def report(
+    turns: Turns, receive: Receive, evaluations: Evaluations, run_id: str, owner: str | None, wanted: Format
+) -> Response:
+    """All that a run's batches tell; a sealed run's is made once for each form. Raises what `Turns.take` raises."""
+    run = await evaluations.get(run_id, owner)
+    key = (run_id, wanted, run.updated_at)
+    kept = turns.kept(key)
+    if kept is not None:
+        return kept
+    made = await turns.take(lambda: _report(turns, evaluations, run_id, owner, wanted), receive)
+    if run.state == "sealed":
+        turns.keep(key, made)
+    return made
+
+
+async def _report(turns: Turns, evaluations: Evaluations, run_id: str, owner: str | None, wanted: Format) -> Response:
     from service.evaluations.bootstrap import bootstrap  # noqa: PLC0415 - evaluations are loaded at first use
 
     run, tally = await evaluations.tally(run_id, owner)
-    results = await aside(tally.results)
+    results = await turns.aside(tally.results)
     results["bootstrap"] = await bootstrap(
         evaluations.samples(run_id, run.seq), reduction=run.spec.reduction, level=run.spec.confidence
     )
     results["series"] = await evaluations.series(run_id, through=run.seq)
-    return await _written({"evaluation": told(run), "results": results}, wanted, f"evaluation-{run_id}")
+    name = f"evaluation-{run_id}"
+    return await turns.aside(lambda: _written({"evaluation": told(run), "results": results}, wanted, name))
 
 
-async def comparison(evaluations: Evaluations, run_id: str, other: str, owner: str | None, wanted: Format) -> Response:
-    """How a run differs from another one over the samples of both. Raises `HTTPProblem` 409 where it cannot be told."""
+async def comparison(
+    turns: Turns, receive: Receive, evaluations: Evaluations, run_id: str, other: str, owner: str | None, wanted: Format
+) -> Response:
+    """How a run differs from another one over the samples of both.
+
+    Raises `HTTPProblem` 409 where it cannot be told, and what `Turns.take` raises.
+    """
+    return await turns.take(lambda: _comparison(turns, evaluations, run_id, other, owner, wanted), receive)
+
+
+async def _comparison(
+    turns: Turns, evaluations: Evaluations, run_id: str, other: str, owner: str | None, wanted: Format
+) -> Response:
     from service.evaluations.comparison import NotComparable, compare  # noqa: PLC0415 - as above
 
     run = await evaluations.get(run_id, owner)
@@ -67,14 +94,16 @@ async def comparison(evaluations: Evaluations, run_id: str, other: str, owner: s
         results = await compare(base, run, evaluations.samples)
     except NotComparable as error:
         raise HTTPProblem(409, f"the evaluations cannot be compared: {error}") from None
-    made = {"first": told(base), "second": told(run), "comparison": results}
-    return await _written(made, wanted, f"comparison-{run_id}-{other}")
+    name = f"comparison-{run_id}-{other}"
+    return await turns.aside(
+        lambda: _written({"first": told(base), "second": told(run), "comparison": results}, wanted, name)
+    )
 
 
-async def _written(made: dict[str, Any], wanted: Format, name: str) -> Response:
+def _written(made: dict[str, Any], wanted: Format, name: str) -> Response:
     headers = {"vary": "accept"}
     if wanted == "json":
-        return Response(await aside(plain.dumps, made), headers=headers, media_type=MEDIA["json"])
+        return Response(plain.dumps(made), headers=headers, media_type=MEDIA["json"])
     from service.evaluations.report.write import MEDIA_TYPES, write  # noqa: PLC0415 - loads what draws plots
 
     if wanted == "html":
@@ -82,4 +111,4 @@ async def _written(made: dict[str, Any], wanted: Format, name: str) -> Response:
     elif wanted == "csv":
         headers["content-disposition"] = f'attachment; filename="{name}.csv"'
     headers["content-type"] = MEDIA_TYPES[wanted]
-    return Response(await aside(write, made, wanted), headers=headers)
+    return Response(write(made, wanted), headers=headers)

@@ -286,7 +286,8 @@ async def get_report(
     """
     wanted = negotiated(format, request.scope)
     evaluations = await _runs(request).evaluations()
-    return await _asked(report(evaluations, run_id, owner_of(request.scope), wanted))
+    turns = _runs(request).turns
+    return await _asked(report(turns, request.receive, evaluations, run_id, owner_of(request.scope), wanted))
 
 
 @router.get(
@@ -314,7 +315,8 @@ async def get_comparison(
     """
     wanted = negotiated(format, request.scope)
     evaluations = await _runs(request).evaluations()
-    return await _asked(comparison(evaluations, run_id, other, owner_of(request.scope), wanted))
+    turns, owner = _runs(request).turns, owner_of(request.scope)
+    return await _asked(comparison(turns, request.receive, evaluations, run_id, other, owner, wanted))
 
 
 @router.get(

@@ -27,6 +27,7 @@ from service.evaluations.refusals import (
 )
 from service.evaluations.results import interval
 from service.http.body import aside
+from service.http.evaluations.turns import Turns
 from service.http.problems import HTTPProblem
 from service.settings import Settings
 
@@ -50,6 +51,7 @@ class Runs:
         self._opening = asyncio.Lock()
         self._kept: OrderedDict[tuple[str, str | None], tuple[Shared, int]] = OrderedDict()
         self._kept_bytes = 0
+        self.turns = Turns()
 
     async def evaluations(self) -> Evaluations:
         """The evaluations. Raises `HTTPProblem` 404 where they are off, and 503 where they cannot be opened."""
@@ -85,6 +87,7 @@ class Runs:
 
     async def close(self) -> None:
         """Write what is acknowledged to be written, and close the database."""
+        self.turns.close()
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.close()

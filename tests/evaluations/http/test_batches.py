@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.tensor import read
 from tests import binary
 from tests.asgi import pointers, problem_of
 from tests.evaluations.http.conftest import PATH, Evaluations
@@ -263,3 +266,107 @@ def test_order_and_repetition_change_no_byte_of_the_results(evaluations: Evaluat
     for at in data.draw(st.permutations([0, 1, 2, 3, 1, 3]), label="order"):
         evaluations.added(mixed, **batches[at])
     assert json.dumps(evaluations.results(mixed)) == json.dumps(evaluations.results(straight))
+
+
+def test_an_inference_request_is_told_by_its_members_not_by_its_text(evaluations: Evaluations) -> None:
+    run = evaluations.made()
+    assert evaluations.added(run, batch_id="inputs", **MEMBERS)["batch_id"] == "inputs"
+    ids = [f"id-{at:06d}" for at in range(600)]
+    zeros = {"shape": [600], "datatype": "FP64", "data": [0.0] * 600}
+    late = {
+        "parameters": {"sample_ids": json.dumps(ids)},
+        "inputs": [{"name": "input", **zeros}, {"name": "target", **zeros}],
+    }
+    assert json.dumps(late).index('"inputs"') > 4096
+    assert evaluations.added(evaluations.made(loss="mse_loss"), **late)["batch"]["samples"] == 600
+
+
+def test_an_expressions_batches_hold_its_tensors(evaluations: Evaluations) -> None:
+    options = {"expression": "w * (x - y) ** d", "constants": {"d": 2.0}, "tensors": {"w": [1.0, 3.0]}}
+    run = evaluations.made(loss="expression", options=options)
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 7, 2))
+    for rows in (slice(0, 2), slice(2, 7)):
+        evaluations.added(run, tensors={"x": x[rows].tolist(), "y": y[rows].tolist()})
+    expected = (np.array([1.0, 3.0]) * (x - y) ** 2).mean()
+    assert evaluations.results(run)["loss"] == pytest.approx(expected, rel=1e-12)
+    body = binary.pack({"tensors.x": x, "tensors.y": y}, batch_id="packed")
+    path, headers = f"{PATH}/{run}/batches", {"content-type": binary.MEDIA_TYPE}
+    packed = evaluations.request("POST", path, content=body, headers=headers)
+    assert packed.json()["batch"]["loss"] == pytest.approx(expected, rel=1e-12)
+    twice = evaluations.send(run, tensors={"x": [1.0, 2.0], "y": [1.0, 2.0], "w": [1.0, 1.0]})
+    assert "the run sets it" in pointers(problem_of(twice, 422))["/tensors/w"]
+    own = evaluations.send(run, tensors={"x": [1.0, 2.0], "y": [1.0, 2.0]}, constants={"d": 1.0})
+    assert "the run sets it" in pointers(problem_of(own, 422))["/constants"]
+
+
+def test_the_expressions_of_a_call_are_bounded_together(evaluations: Evaluations) -> None:
+    text = "x * 1" + " " * 2000
+    run = evaluations.made(loss="expression", options={"expression": text})
+    many = [{"tensors": {"x": [1.0] * (1 + at)}} for at in range(70)]
+    results = evaluations.send(run, batches=many).json()["results"]
+    assert [one.get("status", 200) for one in results] == [200] * 65 + [413] * 5
+    assert "in this call" in results[-1]["detail"]
+
+
+def test_elements_of_a_call_are_bounded_together_and_told_so(small: Evaluations) -> None:
+    run = small.made(loss="mse_loss")
+    ten = {"input": [0.0] * 10, "target": [0.0] * 10}
+    results = small.send(run, batches=[ten, ten, {"input": [0.0] * 99, "target": [0.0] * 99}, ten]).json()["results"]
+    assert [one.get("status", 200) for one in results] == [200, 200, 413, 413]
+    alone = results[2]["detail"]
+    assert "the limit is 64" in alone, alone
+    # What is refused has been looked at too, and leaves nothing for those after it.
+    assert "those before it in this call 64; the limit for all together is 64" in results[3]["detail"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluations]:
+    """With room for 64 elements in a call."""
+    folder = tmp_path_factory.mktemp("small")
+    with Evaluations(f"sqlite:///{folder}/evaluations.db", max_elements=64) as made:
+        yield made
+
+
+def test_the_options_of_a_run_are_read_once(evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def noted(value: Any) -> Any:
+        seen.append(value)
+        return read(value)
+
+    monkeypatch.setattr("schemas.evaluation.shared.read", noted)
+    run = evaluations.made(options={"weight": [1.0, 2.0, 0.5]})
+    for _ in range(2):
+        assert evaluations.send(run, batches=[MEMBERS, {"input": [[1.0]], "target": [3]}, MEMBERS]).status_code == 200
+    assert seen == [[1.0, 2.0, 0.5]]
+
+
+def test_many_faulty_batches_and_large_sums_leave_the_event_loop_free(evaluations: Evaluations) -> None:
+    heavy = evaluations.made(loss="binary_cross_entropy_with_logits", classes=4000, metrics=["auroc"])
+    faulty = evaluations.made(loss="cross_entropy", options={"weight": [0.5] * 100_000})
+    rows = np.zeros((1, 4000), np.float32)
+    tensors = {f"{at}.{name}": rows for at in range(8) for name in ("input", "target")}
+    calls = [
+        (heavy, binary.pack(tensors, batches=[{}] * 8), binary.MEDIA_TYPE),
+        (faulty, json.dumps({"batches": [{"input": [[1.0]], "target": [7]}] * 60}).encode(), "application/json"),
+    ]
+    for run, body, media in calls:
+        slowest, threads = evaluations.run(watched(evaluations, run, body, media))
+        assert threads, "nothing was done beside the event loop"
+        assert slowest < 0.25
+
+
+async def watched(evaluations: Evaluations, run: str, body: bytes, media: str) -> tuple[float, bool]:
+    """The longest that the loop did not turn while a call was served, and whether threads took part."""
+    loop = asyncio.get_running_loop()
+    path, headers = f"{PATH}/{run}/batches", {"content-type": media}
+    await evaluations.http.get(f"{PATH}/{run}")
+    call = asyncio.ensure_future(evaluations.http.post(path, content=body, headers=headers))
+    slowest, looks = 0.0, 0
+    while not call.done():
+        before = loop.time()
+        await asyncio.sleep(0.002)
+        slowest, looks = max(slowest, loop.time() - before), looks + 1
+    assert call.result().status_code == 200, call.result().text[:300]
+    return slowest, looks > 2
