@@ -19,7 +19,7 @@ ALLOWED = {
 """Permissive ones, and MPL-2.0, whose terms stay with its own files."""
 
 REPLACEABLE = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
-"""The extra `postgresql`: packages of their own, unmodified, which whoever passes them on may replace (LGPL, section 4)."""
+"""The extra `postgresql`: packages of their own, unmodified, which whoever passes them on may replace (section 4)."""
 
 CLASSIFIED = {
     "3-Clause BSD License": "BSD-3-Clause",
