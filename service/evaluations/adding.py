@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from schemas.evaluation.batch import Envelope
@@ -9,11 +11,16 @@ from schemas.evaluation.cut import Cut
 from schemas.evaluation.spec import RunSpec
 from schemas.operation import OperationResult
 from schemas.request import LossRequest
-from service.evaluations.partial import partial_of
+from service.evaluations.exact import held
+from service.evaluations.hardest import HARD_BYTES
+from service.evaluations.partial import Partial, partial_of
 from service.evaluations.run import NewBatch
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.scored import Scored
 from service.evaluations.scoring import figures, scored
+
+BATCH_BYTES = 4000
+"""About what a batch takes beside what grows with it."""
 
 
 def new_batch(
@@ -30,9 +37,21 @@ def new_batch(
     Raises `service.evaluations.scored.Misfit` where it does not fit its run.
     """
     found = scored(request, result, spec, given, pieces, batch_id)
-    samples = samples_of(found)
-    nbytes = samples.losses.nbytes * 4
-    return NewBatch(batch_id, digest, partial_of(spec, found), samples, figures(found, spec), nbytes)
+    samples, partial = samples_of(found), partial_of(spec, found)
+    return NewBatch(batch_id, digest, partial, samples, figures(found, spec), memory_of(partial, samples))
+
+
+def memory_of(partial: Partial, samples: Samples) -> int:
+    """About how many bytes a batch takes until it is written and folded."""
+    columns = (samples.losses, samples.shares, samples.keys, samples.groups, samples.classes)
+    return (
+        BATCH_BYTES
+        + sum(map(held, partial.sums.values()))
+        + sum(keys.nbytes + counts.nbytes for keys, counts in partial.cells.values())
+        + HARD_BYTES * len(partial.hardest)
+        + sum(column.nbytes for column in columns if column is not None)
+        + sum(map(sys.getsizeof, samples.ids or ()))
+    )
 
 
 def samples_of(found: Scored) -> Samples:

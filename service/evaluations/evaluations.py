@@ -15,17 +15,17 @@ from sqlalchemy import Connection
 
 from schemas.evaluation.spec import RunSpec
 from service.evaluations import cursor as cursors
-from service.evaluations.refusals import BatchReused, StoreUnavailable
+from service.evaluations.refusals import BatchReused, NoSuchRun, StoreUnavailable
 from service.evaluations.retention import Retention
 from service.evaluations.run import Added, BatchPage, NewBatch, Page, Run
 from service.evaluations.samples import Samples
 from service.evaluations.series import series
 from service.evaluations.store import adding, batches, migrate, runs
 from service.evaluations.store.database import Database
-from service.evaluations.store.runs import Asked
+from service.evaluations.store.runs import Asked, Limits
 from service.evaluations.tallies import Tallies
 from service.evaluations.tally import Tally
-from service.evaluations.writer import Limits, Writer
+from service.evaluations.writer import Writer
 
 log = logging.getLogger("gradwire.evaluations")
 
@@ -92,7 +92,7 @@ class Evaluations:
 
     async def create(self, spec: RunSpec, owner: str | None, key: str | None) -> tuple[Run, bool]:
         """A new run; or the one that this idempotency key made before, and False. Raises `KeyReused`, `StoreFull`."""
-        return await self._writer.change(lambda connection: runs.make(connection, spec, owner, key, self._limits.runs))
+        return await self._writer.change(lambda connection: runs.make(connection, spec, owner, key, self._limits))
 
     async def get(self, run_id: str, owner: str | None) -> Run:
         """The run of this id."""
@@ -136,10 +136,11 @@ class Evaluations:
     ) -> Run:
         """Give a run another name, other tags, or seal it: behind all batches that `add` was given before.
 
-        A sealed run stays sealed.
+        A sealed run stays sealed. Raises `StoreFull`.
         """
         changed = {member: value for member, value in (("name", name), ("tags", tags)) if value is not None}
-        run = await self._writer.change(lambda connection: runs.change(connection, run_id, owner, changed, seal=sealed))
+        most = self._limits.nbytes
+        run = await self._writer.change(lambda on: runs.change(on, run_id, owner, changed, seal=sealed, most=most))
         if sealed and run.batches:
             snapshot = await self._in_thread(lambda: self._tallies.snapshot(run_id))
             await self._writer.save(snapshot)
@@ -177,15 +178,16 @@ class Evaluations:
 
     async def tally(self, run_id: str, owner: str | None) -> tuple[Run, Tally]:
         """A run and the tally of just its batches: all that any process has committed up to now."""
+        # The run is read first: where it is sealed, the tally then has every batch.
+        run = await self.get(run_id, owner)
+        seq, tally = await self._in_thread(lambda: self._tallies.current(run_id))
+        return replace(run, seq=seq, batches=tally.batches, samples=tally.samples), tally
 
-        def read() -> tuple[Run, Tally]:
-            seq, tally = self._tallies.current(run_id)
-            with self._database.read() as connection:
-                run = runs.run_of(runs.find(connection, run_id, owner))
-            return replace(run, seq=seq, batches=tally.batches, samples=tally.samples), tally
-
-        await self.get(run_id, owner)
-        return await self._in_thread(read)
+    async def total(self, run_id: str, owner: str | None) -> tuple[Run, dict[str, Any]]:
+        """A run and what just its batches add up to, as `Added` has it: without a copy of the tally."""
+        run = await self.get(run_id, owner)
+        total = await self._in_thread(lambda: self._tallies.total(run_id))
+        return replace(run, seq=total["batches"], batches=total["batches"], samples=total["samples"]), total
 
     async def batches(self, run_id: str, owner: str | None, cursor: str | None = None, limit: int = 100) -> BatchPage:
         """Up to `limit` of a run's batches, in commit order. Raises `FaultyCursor`."""
@@ -204,7 +206,8 @@ class Evaluations:
     async def samples(self, run_id: str, through: int | None = None) -> AsyncIterator[tuple[str, Samples]]:
         """A run's samples, batch by batch in commit order; of its first `through` batches, else of all it has now.
 
-        A few megabytes at a time, however many there are. For callers who have seen the run: no owner is asked.
+        A few megabytes at a time, however many there are. For callers who have seen the run: no owner is asked. Raises
+        `NoSuchRun` at any batch, where the run is deleted meanwhile: numbers have no gaps, so none is left out unseen.
         """
         seq = (await self._read(lambda connection: runs.seen(connection, run_id))).seq
         after, last = 0, seq if through is None else min(seq, through)
@@ -214,8 +217,13 @@ class Evaluations:
             return [(seq, batch_id, Samples.decode(data)) for seq, batch_id, data in found]
 
         while found := await self._read(read):
-            for after, batch_id, samples in found:  # noqa: B007 # `read` goes on behind the last
+            for seq, batch_id, samples in found:
+                if seq != after + 1:
+                    raise NoSuchRun(run_id)
+                after = seq  # `read` goes on behind it
                 yield batch_id, samples
+        if after < last:
+            raise NoSuchRun(run_id)
 
     async def series(self, run_id: str, points: int = 200, through: int | None = None) -> list[dict[str, Any]]:
         """The loss over a run's batches by length of id and id, as up to `points` runs of neighbours, from exact sums.

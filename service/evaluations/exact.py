@@ -8,6 +8,7 @@ no bounds of their own: a sum of n numbers takes at most 2098 + log2(n) bits, of
 from __future__ import annotations
 
 import math
+import sys
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,8 @@ MAX_TERMS: Final = 1 << 24
 
 Sums = dict[int, int]
 """An exact sum for each slot; a slot without one has 0."""
+ENTRY_BYTES: Final = 100
+"""About what a slot takes in a dictionary beside its sum."""
 
 _BITS = 53
 _HALF = 27
@@ -98,6 +101,11 @@ def merge(into: Sums, more: Sums) -> None:
     """Add the sums of `more` to those of `into`."""
     for slot, total in more.items():
         into[slot] = into.get(slot, 0) + total
+
+
+def held(sums: Sums) -> int:
+    """Bytes that sums take in memory."""
+    return sum(map(sys.getsizeof, sums.values())) + ENTRY_BYTES * len(sums)
 
 
 def rounded(total: int, unit: int = UNIT) -> float:

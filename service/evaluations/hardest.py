@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from service.evaluations.scored import Scored
 
+HARD_BYTES = 250
+"""About what one of them takes in memory beside its texts."""
+
 
 class Hard(NamedTuple):
     """One sample; the order of the fields is the order of the list: NaN first, then the largest loss, then identity."""

@@ -70,8 +70,13 @@ class Retention:
                 pass
 
     async def _reap(self, run_id: str) -> None:
-        while not await self._writer.change(lambda connection: reaping.reap(connection, run_id)):
-            pass
+        try:
+            while not await self._writer.change(lambda connection: reaping.reap(connection, run_id)):
+                pass
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("the rows of evaluation %s cannot be taken away", run_id)  # those of others can
 
     async def _run(self) -> None:
         while True:
@@ -79,6 +84,8 @@ class Retention:
                 await self.sweep()
             except StoreUnavailable:
                 log.info("the sweep of evaluations waits for its database")
+            except Exception:
+                log.exception("a sweep of evaluations failed; the next one tries again")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), EVERY_SECONDS)
             self._woken.clear()

@@ -36,8 +36,8 @@ class NewBatch:
     """A computed batch, to be made part of its run.
 
     `digest` is of what was sent: the same id with another digest is refused. `answer` are the batch's own figures, as
-    JSON can hold them; a retry is answered with them. `nbytes` is what the batch takes in memory, of its caller's
-    reckoning: so much is bounded while it waits.
+    JSON can hold them; a retry is answered with them. `nbytes` is what the batch takes in memory
+    (`service.evaluations.adding.memory_of`): so much is bounded while it waits.
     """
 
     batch_id: str

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.evaluations.partial import Partial
+from service.evaluations.refusals import EvaluationRefused
 from service.evaluations.store import folding
 from service.evaluations.store.database import Database
 from service.evaluations.tally import Tally
@@ -34,13 +37,26 @@ class Snapshot:
 
 @dataclass(slots=True)
 class _Running:
-    """One run's tally of its first `seq` batches; whoever reads or folds holds the lock."""
+    """One run's tally of its first `seq` batches; whoever reads or folds holds it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     tally: Tally | None = None
     seq: int = 0
     saved: int = 0
     nbytes: int = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else reads or folds it in the block; what an error leaves of it is thrown away."""
+        with self.lock:
+            try:
+                yield
+            except EvaluationRefused:
+                raise  # by the database, between two batches
+            except BaseException:
+                # Part of a batch may be in it, and would be counted twice: it is folded anew when it is asked for.
+                self.tally, self.seq, self.saved, self.nbytes = None, 0, 0, 0
+                raise
 
 
 class Tallies:
@@ -57,14 +73,14 @@ class Tallies:
         Raises `NoSuchRun`, `StoreUnavailable`.
         """
         running = self._of(run_id)
-        with running.lock:
+        with running.held():
             tally = self._catch_up(run_id, running).copy()
             return running.seq, tally
 
     def total(self, run_id: str) -> dict[str, Any]:
         """The running total of the same. Raises as `current` does."""
         running = self._of(run_id)
-        with running.lock:
+        with running.held():
             return total_of(self._catch_up(run_id, running))
 
     def fold(self, run_id: str, added: list[tuple[int, Partial]], least: int) -> tuple[dict[str, Any], Snapshot | None]:
@@ -74,7 +90,7 @@ class Tallies:
         it is time for one. Raises as `current` does.
         """
         running = self._of(run_id)
-        with running.lock:
+        with running.held():
             tally = running.tally
             for seq, partial in added:
                 if tally is None or seq > running.seq + 1:  # others' batches lie between
@@ -91,7 +107,7 @@ class Tallies:
     def snapshot(self, run_id: str) -> Snapshot:
         """The tally of all committed batches, to be saved. Raises as `current` does."""
         running = self._of(run_id)
-        with running.lock:
+        with running.held():
             return self._snapshot(run_id, running, self._catch_up(run_id, running))
 
     def forget(self, run_id: str) -> None:

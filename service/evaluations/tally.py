@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from schemas.evaluation.spec import RunSpec
 from service.evaluations import sketch
 from service.evaluations.cells import sparse
-from service.evaluations.exact import Sums, merge
-from service.evaluations.hardest import Hard, merged
+from service.evaluations.exact import Sums, held, merge
+from service.evaluations.hardest import HARD_BYTES, Hard, merged
 from service.evaluations.metrics.plan import plan_of
 from service.evaluations.moments import Moments
 from service.evaluations.partial import Partial
@@ -31,6 +31,7 @@ class Tally:
         self.batches = self.samples = self.count = self.ignored = 0
         self.low, self.high = math.inf, -math.inf
         self.sums: dict[str, Sums] = {}
+        self._reckoned = (0, 0, 0)
         self.hardest: list[Hard] = []
         self._sizes: Mapping[str, int] = {
             "units": self.slots.size,
@@ -87,8 +88,15 @@ class Tally:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the dense counts, which are nearly all that it takes in memory."""
-        return sum(counts.nbytes for counts in self._cells.values())
+        """About what it takes in memory: dense counts, sums, and the hardest samples without their texts.
+
+        A sum grows by a bit when its terms double: sums are measured only then, and when there are more of them.
+        """
+        slots, doublings = sum(map(len, self.sums.values())), self.batches.bit_length()
+        if self._reckoned[:2] != (slots, doublings):
+            self._reckoned = slots, doublings, sum(map(held, self.sums.values()))
+        counts = sum(counts.nbytes for counts in self._cells.values())
+        return counts + self._reckoned[2] + HARD_BYTES * len(self.hardest)
 
     def cells(self, name: str) -> NDArray[np.int64]:
         """Counts by cell, dense; not to be written to."""

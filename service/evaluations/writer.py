@@ -25,6 +25,7 @@ from service.evaluations.run import Added, NewBatch
 from service.evaluations.store import adding, folding, runs
 from service.evaluations.store.adding import Outcome, Packed, Placed, Room
 from service.evaluations.store.database import Database
+from service.evaluations.store.runs import Limits
 from service.evaluations.tallies import Snapshot, Tallies
 
 log = logging.getLogger("gradwire.evaluations")
@@ -57,15 +58,6 @@ class _Change(Generic[T]):
 
     write: Callable[[Connection], T]
     done: asyncio.Future[T]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may be stored."""
-
-    samples: int
-    nbytes: int
-    runs: int
 
 
 class Writer:
@@ -132,34 +124,44 @@ class Writer:
         self._woken.set()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._woken.wait()
             self._woken.clear()
             while self._queue:
-                if isinstance(self._queue[0], _Change):
-                    await self._write_change(self._queue.popleft())  # type: ignore[arg-type] # seen just now
-                    continue
-                group = self._take()
-                if group:
-                    written = await loop.run_in_executor(self._writing, self._write, group)
-                    self._soon(self._answer(group, written))
+                await self._write_next()
             if self._closing:
                 return
 
-    def _take(self) -> list[_Batch]:
-        """The batches at the queue's head; those that nobody waits for any more are left out."""
-        group: list[_Batch] = []
-        nbytes = 0
+    async def _write_next(self) -> None:
+        """Write what stands at the queue's head; of an error those are told whose turn it is, and no others."""
+        first = self._queue.popleft()
+        if isinstance(first, _Change):
+            await self._write_change(first)
+            return
+        group = [first]
+        try:
+            self._gather(group)
+            # Those that nobody waits for any more are left out.
+            if group := [one for one in group if not one.done.done()]:
+                loop = asyncio.get_running_loop()
+                written = await loop.run_in_executor(self._writing, self._write, group)
+                self._soon(self._answer(group, written))
+        except Exception as error:
+            log.exception("batches cannot be stored")
+            for one in group:
+                if not one.done.done():
+                    one.done.set_exception(error)
+
+    def _gather(self, group: list[_Batch]) -> None:
+        """Take the batches at the queue's head into a group, as many as one has."""
+        nbytes = sum(one.new.nbytes for one in group)
         while self._queue and len(group) < GROUP:
             one = self._queue[0]
-            if isinstance(one, _Change) or (group and nbytes + one.new.nbytes > GROUP_BYTES):
+            if isinstance(one, _Change) or nbytes + one.new.nbytes > GROUP_BYTES:
                 break
+            group.append(one)
             self._queue.popleft()
-            if not one.done.done():
-                group.append(one)
-                nbytes += one.new.nbytes
-        return group
+            nbytes += one.new.nbytes
 
     async def _write_change(self, change: _Change[Any]) -> None:
         def write() -> Any:
@@ -251,6 +253,8 @@ class Writer:
             await self.change(write)
         except StoreUnavailable:
             log.info("a snapshot of %s was not saved", snapshot.run_id)  # the partials are there
+        except Exception:
+            log.exception("a snapshot of %s cannot be saved", snapshot.run_id)
 
     def _soon(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

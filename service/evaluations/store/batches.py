@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
+from service.evaluations.refusals import NoSuchRun
 from service.evaluations.run import StoredBatch
 from service.evaluations.store import clock
 from service.evaluations.store.tables import batches
@@ -43,15 +44,12 @@ def columns(connection: Connection, run_id: str, after: int, through: int) -> li
     return [(row.seq, row.batch_id, row.columns) for row in connection.execute(query.order_by(batches.c.seq))]
 
 
-def count(connection: Connection, run_id: str, through: int) -> int:
-    """How many batches a run has, of the first `through`."""
-    query = select(func.count()).select_from(batches).where(batches.c.run_id == run_id, batches.c.seq <= through)
-    return int(connection.execute(query).scalar_one())
-
-
 def sums(connection: Connection, run_id: str, through: int) -> Iterator[tuple[int, bytes]]:
-    """Samples and packed sums of each of the first `through` batches, by length of id, then id."""
-    place = (-1, "")
+    """Samples and packed sums of each of the first `through` batches, by length of id, then id.
+
+    `through` is of a run that has as many. Raises `NoSuchRun` in the end where some went meanwhile.
+    """
+    place, found = (-1, ""), 0
     while True:
         length, batch_id = place
         columns = (batches.c.id_length, batches.c.batch_id, batches.c.samples, batches.c.sums)
@@ -60,6 +58,9 @@ def sums(connection: Connection, run_id: str, through: int) -> Iterator[tuple[in
         rows = connection.execute(query.order_by(batches.c.id_length, batches.c.batch_id).limit(ROWS)).all()
         for row in rows:
             yield row.samples, row.sums
+        found += len(rows)
         if len(rows) < ROWS:
-            return
+            break
         place = (rows[-1].id_length, rows[-1].batch_id)
+    if found < through:  # numbers have no gaps
+        raise NoSuchRun(run_id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.evaluations.refusals import StoreUnavailable, StoreUnusable
@@ -23,6 +24,19 @@ BUSY_SECONDS = 15.0
 """How long another process may hold SQLite's one writer, or a connection to PostgreSQL may take."""
 CONNECTIONS = 8
 """The most that one process holds: one writes, one folds, four read."""
+
+PASSING_IN_SQLITE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
+"""Primary result codes of a file that another has, or that its disk does not give now."""
+PASSING_IN_POSTGRESQL = {"08", "40", "53", "55", "57", "58"}
+"""Classes of SQLSTATE: connections, transactions rolled back for others, resources, locks, operators, the system."""
 
 FREED_PAGES = 2000
 """Pages of SQLite's file that are freed in one transaction."""
@@ -140,12 +154,21 @@ def told_apart() -> Iterator[None]:
     """Make of a database's errors what its user can do about them: those that pass are `StoreUnavailable`."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except PoolTimeout as error:
         raise _unavailable(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or (isinstance(error, OperationalError) and _passes(error.orig)):
             raise _unavailable(error) from error
         raise
+
+
+def _passes(cause: BaseException | None) -> bool:
+    """Whether an operational error is of the database's state and not of what it was asked."""
+    if isinstance(cause, sqlite3.Error):
+        code: int | None = getattr(cause, "sqlite_errorcode", None)  # none where the error is the module's own
+        return code is not None and code & 0xFF in PASSING_IN_SQLITE
+    state: str | None = getattr(cause, "sqlstate", None)  # none where there is no connection
+    return state is None or state[:2] in PASSING_IN_POSTGRESQL
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,13 +10,15 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.evaluation.spec import RunSpec
-from service.evaluations.identifier import new_run_id
+from service.evaluations.identifier import is_run_id, new_run_id
 from service.evaluations.refusals import KeyReused, NoSuchRun, StoreFull
 from service.evaluations.run import Run
 from service.evaluations.store import clock
 from service.evaluations.store.tables import runs, tags
+from service.evaluations.store.texts import storable
 
 AnyRow = Row[*tuple[Any, ...]]
 VISIBLE = [column for column in runs.c if column.name not in ("idempotency_key", "digest", "deleted_at")]
@@ -28,8 +31,20 @@ FIND_LOCKED = FIND.with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be stored."""
+
+    samples: int
+    nbytes: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """Which runs a listing holds: all that are given must fit. `name` is a part of the name, case and all."""
+    """Which runs a listing holds: all that are given must fit. `name` is a part of the name, case and all.
+
+    Made at `created_after` or later, and earlier than `created_before`.
+    """
 
     owner: str | None
     state: Literal["open", "sealed"] | None = None
@@ -58,47 +73,69 @@ def run_of(row: AnyRow) -> Run:
     )
 
 
-def make(connection: Connection, spec: RunSpec, owner: str | None, key: str | None, most: int) -> tuple[Run, bool]:
+def make(connection: Connection, spec: RunSpec, owner: str | None, key: str | None, limits: Limits) -> tuple[Run, bool]:
     """A new run; or with a key that made one before that run, and False. Raises `KeyReused`, `StoreFull`."""
-    written = spec.model_dump_json()
-    digest = blake2b(written.encode(), digest_size=16).digest()
-    if key is not None:
-        query = select(*VISIBLE, runs.c.digest).where(runs.c.owner == (owner or ""), runs.c.idempotency_key == key)
-        row = connection.execute(query).first()
+    written, digest = spec.model_dump_json(), _digest(spec)
+    while True:
+        if key is not None:
+            query = select(*VISIBLE, runs.c.digest).where(runs.c.owner == (owner or ""), runs.c.idempotency_key == key)
+            row = connection.execute(query).first()
+            if row is not None:
+                if row.digest != digest:
+                    raise KeyReused(key)
+                return run_of(row), False
+        there = select(func.count()).select_from(runs).where(runs.c.deleted_at.is_(None))
+        if connection.execute(there).scalar_one() >= limits.runs:
+            raise StoreFull(f"there are {limits.runs} runs, the most there may be")
+        size = len(written.encode())
+        _check_room(connection, size, limits.nbytes)
+        moment = clock.now()
+        values = {
+            "id": new_run_id(),
+            "owner": owner or "",
+            "idempotency_key": key,
+            "digest": digest,
+            "spec": written,
+            "loss": spec.loss,
+            "name": spec.name,
+            "created_at": moment,
+            "updated_at": moment,
+            "last_seq": 0,
+            "samples": 0,
+            "stored_bytes": size,
+        }
+        row = _insert(connection, values)
         if row is not None:
-            if row.digest != digest:
-                raise KeyReused(key)
-            return run_of(row), False
-    if (
-        connection.execute(select(func.count()).select_from(runs).where(runs.c.deleted_at.is_(None))).scalar_one()
-        >= most
-    ):
-        raise StoreFull(f"there are {most} runs, the most there may be")
-    moment = clock.now()
-    row = connection.execute(
-        insert(runs)
-        .values(
-            id=new_run_id(),
-            owner=owner or "",
-            idempotency_key=key,
-            digest=digest,
-            spec=written,
-            loss=spec.loss,
-            name=spec.name,
-            created_at=moment,
-            updated_at=moment,
-            last_seq=0,
-            samples=0,
-            stored_bytes=len(written),
-        )
-        .returning(*VISIBLE)
-    ).one()
-    _tag(connection, row.id, spec.tags)
-    return run_of(row), True
+            _tag(connection, row.id, spec.tags)
+            return run_of(row), True
+
+
+def _insert(connection: Connection, values: dict[str, Any]) -> AnyRow | None:
+    """A new row; None where another process has just made the run of its key."""
+    by_key = [runs.c.owner, runs.c.idempotency_key]
+    if connection.dialect.name == "postgresql":
+        made = postgresql.insert(runs).values(values).on_conflict_do_nothing(index_elements=by_key).returning(*VISIBLE)
+        return connection.execute(made).first()
+    here = sqlite.insert(runs).values(values).on_conflict_do_nothing(index_elements=by_key).returning(*VISIBLE)
+    return connection.execute(here).first()
+
+
+def _digest(spec: RunSpec) -> bytes:
+    """The same for the same members, in whatever order."""
+    written = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return blake2b(written.encode(), digest_size=16).digest()
+
+
+def _check_room(connection: Connection, grown: int, most: int) -> None:
+    """Raises `StoreFull` where the store would hold more than `most` bytes."""
+    if grown > 0 and stored_bytes(connection) + grown > most:
+        raise StoreFull("the store holds the most bytes that it may")
 
 
 def find(connection: Connection, run_id: str, owner: str | None, *, lock: bool = False) -> AnyRow:
     """A run's row, which no other transaction writes from here on if asked. Raises `NoSuchRun`."""
+    if not is_run_id(run_id):  # such as databases cannot even be asked for
+        raise NoSuchRun(run_id)
     row = connection.execute(FIND_LOCKED if lock else FIND, {"run": run_id, "of": owner or ""}).first()
     if row is None:
         raise NoSuchRun(run_id)
@@ -120,6 +157,9 @@ def sort_key(run: Run) -> list[int | str]:
 
 def page(connection: Connection, asked: Asked, after: tuple[int, str] | None, limit: int) -> list[Run]:
     """Up to `limit` runs behind the one that was made at that moment and has that id."""
+    texts = [asked.loss or "", asked.name or "", *(asked.tags or {}), *(asked.tags or {}).values()]
+    if not all(map(storable, texts)):
+        return []  # no run has such a text
     newest = asked.order == "newest"
     query = _filtered(select(*VISIBLE), asked)
     if after is not None:
@@ -138,7 +178,7 @@ def _filtered(query: Select[Any], asked: Asked) -> Select[Any]:
         query = query.where(runs.c.sealed_at.is_(None) if asked.state == "open" else runs.c.sealed_at.is_not(None))
     if asked.loss is not None:
         query = query.where(runs.c.loss == asked.loss)
-    if asked.name is not None:
+    if asked.name:  # an empty one is in all of them
         query = query.where(func.replace(runs.c.name, asked.name, "") != runs.c.name)
     if asked.created_after is not None:
         query = query.where(runs.c.created_at >= clock.stored(asked.created_after))
@@ -149,12 +189,23 @@ def _filtered(query: Select[Any], asked: Asked) -> Select[Any]:
     return query
 
 
-def change(connection: Connection, run_id: str, owner: str | None, changed: dict[str, Any], *, seal: bool) -> Run:
-    """Give a run another name or other tags, and seal it if asked. Raises `NoSuchRun`."""
+def change(
+    connection: Connection, run_id: str, owner: str | None, changed: dict[str, Any], *, seal: bool, most: int
+) -> Run:
+    """Give a run another name or other tags, and seal it if asked; the store may hold `most` bytes.
+
+    Raises `NoSuchRun`, `StoreFull`.
+    """
     row = find(connection, run_id, owner, lock=True)
-    spec = RunSpec.model_validate_json(row.spec).model_copy(update=changed)
     moment = max(clock.now(), row.updated_at)
-    values: dict[str, Any] = {"spec": spec.model_dump_json(), "name": spec.name, "updated_at": moment}
+    values: dict[str, Any] = {"updated_at": moment}
+    spec = RunSpec.model_validate_json(row.spec)
+    if changed:
+        spec = spec.model_copy(update=changed)
+        written = spec.model_dump_json()
+        grown = len(written.encode()) - len(row.spec.encode())
+        _check_room(connection, grown, most)
+        values |= {"spec": written, "name": spec.name, "stored_bytes": runs.c.stored_bytes + grown}
     if seal and row.sealed_at is None:
         values["sealed_at"] = moment
     changing = update(runs).where(runs.c.id == run_id).values(values).returning(*VISIBLE)

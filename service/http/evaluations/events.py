@@ -33,8 +33,6 @@ async def events(state: State, evaluations: Evaluations, run_id: str, owner: str
 
     Each has the state of the whole, so that a caller that comes back misses nothing.
     """
-    from service.evaluations.tallies import total_of  # noqa: PLC0415 - loads the store's library
-
     seen: tuple[int, str] | None = None
     looks: deque[tuple[float, int]] = deque()
     quiet = 0
@@ -47,8 +45,8 @@ async def events(state: State, evaluations: Evaluations, run_id: str, owner: str
                 looks.popleft()
             if (run.batches, run.state) != seen:
                 seen, quiet = (run.batches, run.state), 0
-                _, tally = await evaluations.tally(run_id, owner)
-                total = with_interval(total_of(tally), run.spec.confidence)
+                _, added = await evaluations.total(run_id, owner)
+                total = with_interval(added, run.spec.confidence)
                 (since, before) = looks[0]
                 elapsed = now - since
                 told: dict[str, Any] = {

@@ -171,7 +171,7 @@ async def list_evaluations(
     tag: Annotated[
         list[str] | None, Query(description="Only those with this tag, as `key:value`; may be repeated.")
     ] = None,
-    created_after: Annotated[Instant | None, Query(description="Only those made later.")] = None,
+    created_after: Annotated[Instant | None, Query(description="Only those made at that time or later.")] = None,
     created_before: Annotated[Instant | None, Query(description="Only those made earlier.")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="Which come first.")] = "newest",
     limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
@@ -212,10 +212,8 @@ def _tag(text: str, at: int) -> tuple[str, str]:
 async def get_evaluation(run_id: RunId, request: Request) -> Any:
     """A run, with what its batches add up to."""
     evaluations = await _runs(request).evaluations()
-    run, tally = await _asked(evaluations.tally(run_id, owner_of(request.scope)))
-    from service.evaluations.tallies import total_of  # noqa: PLC0415 - loads the store's library
-
-    return await _json(lambda: told(run, with_interval(total_of(tally), run.spec.confidence)))
+    run, total = await _asked(evaluations.total(run_id, owner_of(request.scope)))
+    return await _json(lambda: told(run, with_interval(total, run.spec.confidence)))
 
 
 @router.delete(

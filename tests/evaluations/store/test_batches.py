@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from service.evaluations import tallies, writer
+from service.evaluations import tally as tally_module
 from service.evaluations.refusals import (
     BatchReused,
     NoSuchRun,
@@ -299,3 +301,49 @@ def test_a_file_that_another_holds_too_long_is_unavailable(tmp_path: Any, monkey
         other.execute("ROLLBACK")
         other.close()
         added(store.add(run_id, batch(0)))
+
+
+def test_a_fold_that_breaks_off_counts_no_batch_twice(store: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = store.run()
+    added(store.add(run_id, batch(0)))
+
+    def break_off(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as context:
+        context.setattr(tally_module, "merged", break_off)  # when all else of the partial is added
+        assert [type(one) for one in store.add(run_id, batch(1))] == [MemoryError]
+        with pytest.raises(MemoryError):
+            store.tally(run_id)  # which folds what the database has
+    added(store.add(run_id, batch(2)))
+    (last,) = added(store.add(run_id, batch(3)))
+    assert (last.seq, last.total["batches"], last.total["samples"]) == (4, 4, 16)
+    assert store.tally(run_id).encode() == folded(range(4)).encode()
+
+
+def test_a_total_is_that_of_the_tally_and_its_run(store: Opened) -> None:
+    run_id = store.run()
+    made = added(store.add(run_id, batch(0), batch(1)))
+    run, total = store(store.face.total(run_id, None))
+    assert total == made[-1].total
+    assert (run.id, run.seq, run.batches, run.samples) == (run_id, 2, 2, 8)
+    with pytest.raises(NoSuchRun):
+        store(store.face.total(run_id, "other"))
+
+
+def test_the_writer_goes_on_after_an_error_of_its_own(store: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = store.run()
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("cannot start new thread")
+
+    with monkeypatch.context() as context:
+        context.setattr(store.face._writer, "_write", fail)
+        assert [type(one) for one in store.add(run_id, batch(0), batch(1))] == [RuntimeError] * 2
+    added(store.add(run_id, batch(0), batch(1)))
+
+
+def test_a_question_that_the_database_does_not_understand_is_no_outage(store: Opened) -> None:
+    for query in ("SELECT * FROM nothing", "SELECT 1 +"):
+        with pytest.raises(DBAPIError), store.face._database.read() as connection:
+            connection.exec_driver_sql(query)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from service.evaluations.refusals import NoSuchRun
 from service.evaluations.store import reaping, tables
@@ -91,3 +93,39 @@ def test_sqlite_gives_back_space(tmp_path: Path) -> None:
         store(store.face.sweep())
         assert file.stat().st_size <= empty + 100_000
         assert file.with_name(file.name + "-wal").stat().st_size == 0
+
+
+def test_a_run_whose_rows_do_not_go_holds_up_no_other(store: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd, gone = store.run(), store.run()
+    reap = reaping.reap
+
+    def fail_for_one(connection: Connection, run_id: str) -> bool:
+        if run_id == odd:
+            raise RuntimeError(run_id)
+        return reap(connection, run_id)
+
+    monkeypatch.setattr(reaping, "reap", fail_for_one)
+    for run_id in (odd, gone):
+        store(store.face.delete(run_id, None))
+    store(store.face.sweep())
+    assert rows(store)["runs"] == 1
+
+
+def test_a_sweep_that_failed_is_not_the_last(store: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    retention = store.face._retention
+    swept = asyncio.Event()
+
+    async def fail() -> Any:
+        raise RuntimeError("odd")
+
+    async def sweep() -> None:
+        swept.set()
+
+    async def wake(instead: Any) -> None:
+        monkeypatch.setattr(retention, "sweep", instead)
+        retention.wake()
+        await asyncio.sleep(0.01)
+
+    store(wake(fail))
+    store(wake(sweep))
+    store(asyncio.wait_for(swept.wait(), 30))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from schemas.evaluation.spec import RunSpec
 from service.evaluations.identifier import new_run_id
 from service.evaluations.refusals import FaultyCursor, KeyReused, NoSuchRun, StoreFull
+from service.evaluations.store import runs
 from tests.evaluations.store.opened import SPEC, Opened, batch
 
 
@@ -60,10 +63,98 @@ def test_the_same_key_makes_a_run_once_for_each_owner(store: Opened) -> None:
     assert other.id != first.id
     with pytest.raises(KeyReused):
         store(store.face.create(RunSpec(loss="l1_loss"), "a", "key"))
+    swapped = RunSpec(loss="mse_loss", name="nightly", tags={"split": "test", "model": "a"})
+    assert store(store.face.create(swapped, "a", "key")) == (first, False)
     store(store.face.change(first.id, "a", name="renamed"))
     assert store(store.face.create(SPEC, "a", "key"))[0].spec.name == "renamed"
     store(store.face.delete(first.id, "a"))
     assert store(store.face.create(SPEC, "a", "key"))[1]
+
+
+def test_two_processes_with_one_key_make_one_run(opening: Callable[..., Opened]) -> None:
+    both = opening(), opening()
+    for key in map(str, range(10)):
+        made: list[Any] = []
+        at_once = threading.Barrier(2)
+
+        def make(store: Opened, key: str = key, made: list[Any] = made, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait()
+            try:
+                made.append(store(store.face.create(SPEC, None, key)))
+            except Exception as error:  # noqa: BLE001 # told below
+                made.append(error)
+
+        threads = [threading.Thread(target=make, args=(store,)) for store in both]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        assert [type(one) for one in made] == [tuple, tuple], made
+        (first, first_new), (second, second_new) = made
+        assert first == second
+        assert {first_new, second_new} == {True, False}
+
+
+def test_a_run_that_another_process_makes_between_looking_and_making_is_answered(
+    opening: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = opening(), opening()
+    if one.url.startswith("sqlite"):
+        pytest.skip("SQLite's one writer looks and makes without another")
+    insert = runs._insert
+    found = []
+
+    def late(connection: Any, values: dict[str, Any]) -> Any:
+        monkeypatch.setattr(runs, "_insert", insert)
+        found.append(other(other.face.create(SPEC, None, "key")))
+        return insert(connection, values)
+
+    monkeypatch.setattr(runs, "_insert", late)
+    assert one(one.face.create(SPEC, None, "key")) == (found[0][0], False)
+
+
+NO_TEXTS = ["a\0b", "a\ud800b"]
+
+
+@pytest.mark.parametrize("text", NO_TEXTS)
+def test_texts_that_no_row_has_find_nothing(store: Opened, text: str) -> None:
+    store.run()
+    for asked in ({"name": text}, {"loss": text}, {"tags": {text: "a"}}, {"tags": {"model": text}}):
+        assert store(store.face.page(None, **asked)).runs == []
+
+
+@pytest.mark.parametrize(
+    "run_id", ["", "\0", "ev_\ud800", "ev_" + "0" * 25 + "\0", "ev_" + "0" * 25 + "u", "x" * 10_000]
+)
+def test_what_is_no_id_is_no_run(store: Opened, run_id: str) -> None:
+    face = store.face
+    for asked in (face.get(run_id, None), face.tally(run_id, None), face.delete(run_id, None)):
+        with pytest.raises(NoSuchRun):
+            store(asked)
+    (refused,) = store.add(run_id, batch(0))
+    assert isinstance(refused, NoSuchRun)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+def test_a_cursor_with_a_text_that_no_row_has_is_refused(store: Opened, text: str) -> None:
+    cursor = base64.urlsafe_b64encode(f'["runs newest",1,"ev_{text}"]'.encode()).decode()
+    with pytest.raises(FaultyCursor):
+        store(store.face.page(None, cursor=cursor))
+
+
+def test_a_spec_counts_against_the_store(opening: Callable[..., Opened]) -> None:
+    store = opening(evaluation_max_bytes=1 << 20)
+    large = RunSpec(loss="mse_loss", options={"weight": [0.5] * 100_000})  # 0.4 MB
+    run_id = store.run(large)
+    assert store(store.face.get(run_id, None)).stored_bytes > 400_000
+    store.run(large)
+    with pytest.raises(StoreFull):
+        store.run(large)
+    with pytest.raises(StoreFull):
+        store(store.face.change(run_id, None, tags={"note": "é" * 200_000}))
+    assert store(store.face.change(run_id, None, sealed=True)).state == "sealed"
+    changed = store(store.face.change(run_id, None, name="", tags={"note": "é" * 20_000}))
+    assert changed.stored_bytes > 440_000
 
 
 def pages(store: Opened, **asked: Any) -> list[str]:
@@ -106,6 +197,7 @@ def test_runs_are_found_by_state_loss_name_tags_and_time(store: Opened) -> None:
         ({"name": "one"}, [c, a]),
         ({"name": "0%"}, [a]),
         ({"name": "_"}, []),
+        ({"name": ""}, [c, b, a]),
         ({"tags": {"model": "a"}}, [b, a]),
         ({"tags": {"model": "a", "seed": "2"}}, [b]),
         ({"tags": {"seed": "a"}}, []),

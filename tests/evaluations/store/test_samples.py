@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from schemas.evaluation.spec import RunSpec
+from service.evaluations.refusals import NoSuchRun
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.series import packed, series
-from service.evaluations.store import batches
+from service.evaluations.store import batches, tables
 from tests.evaluations.store.opened import SPEC, Opened, batch, losses_of
 
 N = 100
@@ -160,3 +161,30 @@ def test_reading_holds_no_writer_up(store: Opened) -> None:
         return found
 
     assert store(amid()) == ["b0", "b1"]
+
+
+def test_a_run_that_is_deleted_while_it_is_read_is_no_shorter_run(
+    store: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "ROWS", 3)
+    monkeypatch.setattr(batches, "COLUMN_BYTES", 1)  # a batch at a time
+    for some in (False, True):  # rows are taken away from the first on
+        run_id = store.run()
+        store.add(run_id, *[batch(number) for number in range(8)])
+
+        async def amid(run_id: str = run_id, some: bool = some) -> int:  # of the loop
+            found = 0
+            async for _ in store.face.samples(run_id):
+                found += 1
+                if found == 2:
+                    with store.face._database.write() as connection:
+                        gone = tables.batches.c.run_id == run_id
+                        connection.execute(
+                            tables.batches.delete().where(gone, tables.batches.c.seq <= 5 if some else gone)
+                        )
+            return found
+
+        with pytest.raises(NoSuchRun):
+            store(amid())
+        with pytest.raises(NoSuchRun):
+            store(store.face.series(run_id))
