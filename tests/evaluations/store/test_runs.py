@@ -144,17 +144,18 @@ def test_a_cursor_with_a_text_that_no_row_has_is_refused(store: Opened, text: st
 
 def test_a_spec_counts_against_the_store(opening: Callable[..., Opened]) -> None:
     store = opening(evaluation_max_bytes=1 << 20)
-    large = RunSpec(loss="mse_loss", options={"weight": [0.5] * 100_000})  # 0.4 MB
+    large = RunSpec(loss="mse_loss", options={"weight": [0.5] * 130_000})  # 0.52 MB
     run_id = store.run(large)
-    assert store(store.face.get(run_id, None)).stored_bytes > 400_000
+    before = store(store.face.get(run_id, None)).stored_bytes
+    assert before > 520_000
     store.run(large)
     with pytest.raises(StoreFull):
         store.run(large)
     with pytest.raises(StoreFull):
-        store(store.face.change(run_id, None, tags={"note": "é" * 200_000}))
+        store(store.face.change(run_id, None, tags={f"note {at}": "é" * 200 for at in range(30)}))
     assert store(store.face.change(run_id, None, sealed=True)).state == "sealed"
-    changed = store(store.face.change(run_id, None, name="", tags={"note": "é" * 20_000}))
-    assert changed.stored_bytes > 440_000
+    changed = store(store.face.change(run_id, None, tags={"note": "é"}))
+    assert changed.stored_bytes == before + len('"note":"é"'.encode())
 
 
 def pages(store: Opened, **asked: Any) -> list[str]:
