@@ -45,7 +45,7 @@ def test_a_batch_is_reckoned_as_it_is(n: int, classes: int, hardest: int) -> Non
         return partial_of(spec, scored), samples_of(scored)
 
     partial, samples = partial_of(spec, scored), samples_of(scored)
-    scored.sample_ids = samples.ids = [f"image number {at}" for at in range(n)]
+    scored.sample_ids = samples.named = [f"image number {at}" for at in range(n)]
     assert 0.5 < memory_of(partial, samples) / measured(make) < 2
 
 
