@@ -33,7 +33,9 @@ log = logging.getLogger("gradwire.keys")
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """What those ask that start, stop and watch the service; it tells nothing of anyone's data."""
-WRITING: Final = frozenset({"POST", "PATCH", "DELETE"})
+CHANGING: Final = frozenset({"PATCH", "DELETE"})
+RUNS: Final = "/v1/evaluations/"
+"""What is changed by other methods than POST."""
 READING_POSTS: Final = frozenset({"/v2/repository/index"})
 CHECK_SECONDS: Final = 2.0
 """How often the file of keys is looked at: one call of the system."""
@@ -177,7 +179,7 @@ def keyring_of(settings: Settings) -> Keyring | None:
 
 def permission(method: str, path: str) -> Permission:
     """The scope that a request needs."""
-    if method in WRITING and path not in READING_POSTS:
+    if (method == "POST" and path not in READING_POSTS) or (method in CHANGING and path.startswith(RUNS)):
         return "compute"
     return "metrics" if path == "/metrics" else "read"
 

@@ -325,14 +325,14 @@ async def get_comparison(
     response_model=None,
     responses={
         200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        204: {"description": "The run is sealed, and the caller has seen so (`Last-Event-ID`): there is no more."},
         **NO_RUN,
     },
 )
 async def follow(run_id: RunId, request: Request) -> Any:
     """Server-sent events: `progress` at most once a second while batches come, `sealed` (or `deleted`) at the end.
 
-    Each holds the whole state: what the batches add up to, `samples_per_second` of late, `expected_samples`.
+    Each holds the whole state: what the batches add up to, `samples_per_second` of late, `expected_samples`. Who comes
+    back with the id of the event `sealed` in `Last-Event-ID` has seen the end, and is answered 204.
     """
     owner = owner_of(request.scope)
     evaluations = await _runs(request).evaluations()
