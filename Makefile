@@ -65,8 +65,9 @@ run: install ## Serve on 127.0.0.1:8000
 
 .PHONY: test
 test: install-dev ## Run the tests; PYTEST="-k name" narrows them
+# One process more than there are processors: many tests wait for servers, and for time limits to pass.
 # Some shells forbid Python to keep what it compiles: then every one of the many processes here would compile all anew.
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: check
 check: install-dev ## Lint, check formatting, types and the layers
