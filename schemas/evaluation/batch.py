@@ -47,12 +47,12 @@ class EvaluationBatch(BaseModel):
         description="What the batch is known by in its run: sent again, it is answered as the first time and counts "
         f"once. {ID_WANTED[0].upper()}{ID_WANTED[1:]}. Left out: the header Idempotency-Key, or else a new one.",
     )
-    sample_ids: list[str] = Field(
+    sample_ids: list[str | int] = Field(
         ABSENT,
         description="An id for each sample (texts, or whole numbers of 64 bits), unique in the run: reports name the "
         "hardest samples by it, and two runs are compared sample by sample.",
     )
-    groups: list[str] = Field(
+    groups: list[str | int] = Field(
         ABSENT, description="The group that each sample is in: a name of the run's groups, or its position there."
     )
     batches: list[dict[str, Any]] = Field(

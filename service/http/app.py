@@ -36,8 +36,8 @@ from service.http.edge.sweep import Sweep
 from service.http.ending import end_when_lost
 from service.http.evaluations.batches import run_of, serve_batches
 from service.http.evaluations.routes import router as evaluations_router
-from service.http.evaluations.routes import writing_routes
 from service.http.evaluations.runs import Runs
+from service.http.evaluations.writing import writing_routes
 from service.http.front import Front
 from service.http.metrics.metrics import Metrics, Telling
 from service.http.metrics.parts import told_by_edge, told_by_engine
