@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,7 +47,7 @@ class Table(Protocol):
         """
 
 
-class Slices:
+class Slices(ABC):
     """A table whose arrays can be cut by rows: pieces are cut one after the other."""
 
     def __init__(self, name: str, paths: list[Path], shapes: dict[str, tuple[int, ...]]) -> None:
@@ -60,9 +61,9 @@ class Slices:
         shape = self.shapes[columns[0]]
         return shape[0] if shape else None
 
+    @abstractmethod
     def opened(self, columns: list[str], stack: ExitStack) -> dict[str, Callable[[int, int], NDArray[Any]]]:
         """For each column what gives its rows from one to another; asked for in order, until the stack is left."""
-        raise NotImplementedError
 
     def pieces(self, columns: list[str], start: int, size: int) -> Iterator[dict[str, Column]]:
         """As in `Table`."""
