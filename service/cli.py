@@ -18,7 +18,7 @@ from service.database_commands import app as database
 from service.evaluate_commands import EXAMPLE as EVALUATE
 from service.evaluate_commands import evaluate
 from service.key_commands import app as keys
-from service.serving.early import end_at_once_on_signals
+from service.serving.early import collect_no_garbage, end_at_once_on_signals
 from service.vector_commands import EXAMPLE, vectors
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def main() -> None:
     """Run the command."""
     if sys.argv[1:2] == ["serve"]:
         end_at_once_on_signals()
+        collect_no_garbage()
     app()
 
 

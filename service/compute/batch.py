@@ -16,6 +16,7 @@ from schemas.dtype import FLOATING
 from schemas.request import LossRequest
 from schemas.result import LossResult
 from service.compute import reduce
+from service.compute.backward_pass import backward_pass
 from service.compute.stack import Segment, Stack, stack
 from service.compute.transfer import Device, aligned
 from service.losses import FORMULAS, Terms
@@ -237,9 +238,7 @@ def backward(
             scales.append(for_shares)
     if terms.backward is not None:
         return terms.backward(scales[0])
-    found = torch.autograd.grad(
-        outputs, list(inputs.values()), scales, retain_graph=again, allow_unused=True, materialize_grads=True
-    )
+    found = backward_pass(outputs, list(inputs.values()), scales, again=again)
     return dict(zip(inputs, found, strict=True))
 
 

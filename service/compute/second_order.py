@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.dtype import FLOATING
 from schemas.request import LossRequest
+from service.compute.backward_pass import backward_pass
 from service.compute.batch import HALF, typed
 from service.compute.objective import leaves, objective
 from service.compute.transfer import Device
@@ -39,7 +40,7 @@ def hessian_vector_product(request: LossRequest, vectors: Arrays, device: Device
         pairs = [(one, vector) for one, vector in zip(first, given, strict=True) if one.requires_grad]
         if pairs:
             ours, theirs = zip(*pairs, strict=True)
-            made = torch.autograd.grad(ours, inputs, theirs, allow_unused=True, materialize_grads=True)
+            made = backward_pass(ours, inputs, theirs)
             products = [product.clone() for product in made]  # torch has zeros without memory, which NumPy cannot read
     found = device.download(products)
     dtype = FLOATING[checked.dtype]

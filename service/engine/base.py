@@ -117,7 +117,7 @@ class Engine(Protocol):
 async def probe(engine: Engine) -> bool:
     """Whether the engine's worker computes: a small loss with a known answer goes all the way through it."""
     cls = LOSSES["mse_loss"]
-    # Asked for a gradient in the target too, it goes by autograd, which loads much of torch when it first runs (2 s).
+    # Asked for a gradient in the target too, it goes by autograd, whose first run takes longer.
     request = cls.model_validate({"input": [3.0], "target": [1.0], "gradients": ["input", "target"]})
     try:
         outcome = await engine.submit(request, on_worker=True)

@@ -15,7 +15,6 @@ import orjson
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.catalogue import example, summary
@@ -30,6 +29,7 @@ from service.http.access import Access, open_access
 from service.http.admission import Admission
 from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
+from service.http.compute_route import ComputeRoute
 from service.http.cors import CORS
 from service.http.documents import Documents
 from service.http.edge.sweep import Sweep
@@ -57,20 +57,6 @@ if TYPE_CHECKING:
     from service.http.tracing import Tracing
 
 log = logging.getLogger("gradwire.http")
-
-
-class LossRoute(APIRoute):
-    """A compute route: FastAPI documents it from its signature, `Computing` serves it.
-
-    FastAPI's own handling of a request would parse the body with another JSON reader, validate it without the reader's
-    context, and serialise the answer's numbers one by one.
-    """
-
-    loss_class: type[LossRequest] | None = None
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what is neither POST, which `Gradwire.dispatch` serves, nor a look at the catalogue."""
-        raise HTTPException(405, headers={"allow": "POST" if self.loss_class is None else "GET, HEAD, POST"})
 
 
 class Gradwire(FastAPI):
@@ -223,27 +209,21 @@ def open_tracing(settings: Settings) -> Tracing | None:
 
 def add_route(app: Gradwire, computing: Computing, path: str, cls: type[LossRequest] | None) -> None:
     """One compute operation: with its class, or for any loss."""
-    if cls is not None and not path.endswith(f"/{cls.name}"):
-        route = LossRoute(path, _undocumented, methods=["POST"], include_in_schema=False)
-    else:
-        route = _documented(path, cls)
-    route.loss_class = cls
-    app.router.routes.append(route)
+    alias = cls is not None and not path.endswith(f"/{cls.name}")
+    # A loss's path can also be looked at: it is the catalogue's.
+    allow = "POST" if cls is None else "GET, HEAD, POST"
+    app.router.routes.append(ComputeRoute(path, None if alias else partial(_documented, path, cls), allow=allow))
     app.compute_routes[path] = partial(computing.serve, cls)
 
 
-async def _undocumented() -> None:
-    """An alias's signature, which nothing is made of."""
-
-
-def _documented(path: str, cls: type[LossRequest] | None) -> LossRoute:
+def _documented(path: str, cls: type[LossRequest] | None) -> APIRoute:
     """The route of a loss by its own name, or of any."""
 
     async def operation(request: Any) -> Any:
-        """Only a signature: `LossRoute` serves the requests."""
+        """Only a signature."""
 
     operation.__annotations__ = {"request": cls or AnyLossRequest, "return": LossAnswer}
-    return LossRoute(
+    return APIRoute(
         path,
         operation,
         methods=["POST"],

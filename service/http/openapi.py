@@ -7,11 +7,14 @@ import sys
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from schemas.losses import LOSSES
 from schemas.operations import OPERATIONS
 from schemas.problem import Problem
 from service.http.access import PUBLIC
+from service.http.compute_route import ComputeRoute
 from service.http.problems import problem
 from service.wire.safetensors import MEDIA_TYPE
 
@@ -158,14 +161,32 @@ TAGS: list[dict[str, Any]] = [
 
 def describe(app: FastAPI) -> None:
     """Make `app.openapi()` answer the finished document."""
-    made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _finish(made())
+            app.openapi_schema = _finish(_made(app))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # the way that FastAPI's documents give
+
+
+def _made(app: FastAPI) -> dict[str, Any]:
+    """What FastAPI makes of the routes."""
+    routes: list[BaseRoute] = []
+    for route in app.routes:
+        if not isinstance(route, ComputeRoute):
+            routes.append(route)
+        elif route.documented is not None:
+            routes.append(route.documented())
+    return get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version=app.openapi_version,
+        description=app.description,
+        license_info=app.license_info,
+        routes=routes,
+        tags=app.openapi_tags,
+    )
 
 
 def _finish(document: dict[str, Any]) -> dict[str, Any]:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from schemas.operation import Operation
+from service.http.compute_route import ComputeRoute
 from service.http.openapi import PROBLEMS
 
 
-class OperationRoute(APIRoute):
-    """POSTs go to `Computing` by their path alone."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what is not POST."""
-        raise HTTPException(405, headers={"allow": "POST"})
+def operation_route(cls: type[Operation]) -> ComputeRoute:
+    """One operation's route."""
+    return ComputeRoute(cls.path, partial(_documented, cls))
 
 
-def operation_route(cls: type[Operation]) -> OperationRoute:
-    """One operation's documentation."""
+def _documented(cls: type[Operation]) -> APIRoute:
 
     async def operation(request: Any) -> Any:
         """Only a signature."""
 
     operation.__annotations__ = {"request": cls, "return": cls.answer}
     summary, _, _ = (cls.__doc__ or "").strip().partition("\n")
-    return OperationRoute(
+    return APIRoute(
         cls.path,
         operation,
         methods=["POST"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,7 @@ def run(settings: Settings) -> int:
         print(f"Gradwire {version('gradwire')} on {shown} (documentation at /docs)", flush=True)
         warn_if_open(listening, guarded=_has_keys(settings) or bool(settings.tls_ca_file))
         if server is None:
+            gc.enable()  # `early` has put it off; a process that serves itself turns it on when it has started
             with _places_to_share(settings):
                 return Workers(settings, listening).run()
         server.run(sockets=[listening])

@@ -8,6 +8,7 @@ the process ends. The listener stays open until then, so that a probe on a new c
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -106,6 +107,7 @@ class Server(uvicorn.Server):
             seconds = self._settings.head_timeout_seconds
             loop.create_server = partial(loop.create_server, ssl_handshake_timeout=seconds)
         await super().startup(sockets)
+        gc.enable()  # `early` has put it off
 
     async def main_loop(self) -> None:
         """Serve until it is told to end."""
@@ -147,6 +149,7 @@ class Server(uvicorn.Server):
         for connection in list(state.connections):
             connection.transport.abort()
         await self.lifespan.shutdown()
+        gc.freeze()  # the process ends: Python need not walk all that torch holds to give it back
         self._ticking.cancel()
         log.info("drained")
 

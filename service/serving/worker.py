@@ -14,12 +14,13 @@ import threading
 from contextlib import suppress
 
 from service.serving import heap
-from service.serving.early import ENDING, end_at_once_on_signals
+from service.serving.early import ENDING, collect_no_garbage, end_at_once_on_signals
 
 
 def main() -> None:
     """Serve until told to end."""
     end_at_once_on_signals()
+    collect_no_garbage()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches every process of the terminal; the parent tells us
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {*ENDING, signal.SIGHUP})
     heap.set_options()

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from openapi_spec_validator import validate
 
 from schemas.losses import ALIASES, LOSSES
+from schemas.operations import OPERATIONS
+from service.http.app import create_app
 from service.http.edge import heads, incoming, refusals
+from service.settings import Settings
 from tests.asgi import InProcess
 
 
@@ -22,6 +26,23 @@ def test_the_document_is_made_once(client: InProcess, monkeypatch: pytest.Monkey
     monkeypatch.delattr(client.app, "openapi")
     monkeypatch.setattr(type(client.app), "openapi", None)
     assert client.get("/openapi.json").content == first.content
+
+
+def test_an_application_is_made_without_its_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    real = APIRoute.__init__
+
+    def noted(route: APIRoute, path: str, *more: Any, **options: Any) -> None:
+        made.append(path)
+        real(route, path, *more, **options)
+
+    monkeypatch.setattr(APIRoute, "__init__", noted)
+    app = create_app(Settings(device="cpu", access_log=False, log_level="error"))
+    computing = {f"/v1/losses/{name}" for name in (*LOSSES, *ALIASES)} | {cls.path for cls in OPERATIONS.values()}
+    assert len(made) < 50
+    assert not computing & set(made)
+    described = {f"/v1/losses/{name}" for name in LOSSES} | {cls.path for cls in OPERATIONS.values()}
+    assert computing & app.openapi()["paths"].keys() == computing & set(made) == described
 
 
 @pytest.fixture(scope="module")

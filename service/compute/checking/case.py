@@ -16,6 +16,7 @@ from schemas.request import LossRequest
 from schemas.tensor import Reading
 from schemas.tensor import Tensor as Member
 from service.compute import batch
+from service.compute.backward_pass import backward_pass
 from service.compute.objective import leaves, reduced
 from service.compute.transfer import Device
 from service.losses import Tensors, Terms
@@ -67,7 +68,7 @@ class Case:
             given = np.ones(loss.shape) if checked.cotangent is None else checked.cotangent
             start = torch.tensor(np.asarray(given, np.float64).reshape(tuple(loss.shape)), device=loss.device)
             inputs = [tensors[name] for name in wanted]
-            found = torch.autograd.grad(loss, inputs, start, allow_unused=True, materialize_grads=True)
+            found = backward_pass([loss], inputs, [start])
             gradients = [gradient.clone() for gradient in found]
         down = self.device.download([loss, *gradients])
         return Answer(np.array(down[0]), dict(zip(wanted, down[1:], strict=True)))

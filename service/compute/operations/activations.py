@@ -10,6 +10,7 @@ from torch import Tensor
 
 from schemas.operation import OperationResult, Path
 from schemas.operations.activations import Activation, LogSigmoid, LogSoftmax, Sigmoid, Softmax
+from service.compute.backward_pass import backward_pass
 from service.compute.operations.register import answered, register, uploaded
 from service.compute.transfer import Device
 
@@ -22,7 +23,7 @@ def _activated(r: Activation, device: Device, activation: Callable[[Tensor], Ten
         output = activation(scores if r.temperature == 1 else scores / r.temperature)
     found: dict[Path, Tensor] = {("output",): output}
     if cotangent is not None:
-        (found["gradients", "input"],) = torch.autograd.grad(output, scores, cotangent)
+        (found["gradients", "input"],) = backward_pass([output], [scores], [cotangent])
     return answered(r, device, found, {"gradients": {}} if cotangent is None else None)
 
 

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from schemas.operation import OperationResult, Path
 from schemas.operations.divergences import Distributions, Divergences, Entropy
+from service.compute.backward_pass import backward_pass
 from service.compute.operations.register import answered, register, uploaded
 from service.compute.transfer import Device
 
@@ -39,9 +40,7 @@ def _measured(r: Distributions, device: Device, t: dict[str, Tensor], cotangents
     if not cotangents:
         return answered(r, device, found, {"gradients": {}})
     outputs = [measures[name] for name in cotangents]
-    gradients = torch.autograd.grad(
-        outputs, list(inputs.values()), list(cotangents.values()), allow_unused=True, materialize_grads=True
-    )
+    gradients = backward_pass(outputs, list(inputs.values()), list(cotangents.values()))
     found |= {("gradients", name): gradient for name, gradient in zip(inputs, gradients, strict=True)}
     return answered(r, device, found)
 
