@@ -7,6 +7,7 @@ sums are 0 and take no room.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,15 @@ class Moments:
         ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
         residuals = self.value_squared * w * w - 2 * v * vw * w + v * v * ww
         return root(n * residuals, (n - 1) * w**4)
+
+
+def moments_of(sums: Mapping[str, Sums], slot: int, n: int, odd: tuple[int, ...]) -> Moments:
+    """Those of a slot of what `sums_of` gave, with n units."""
+    value, squared, excess, crossed, excess_squared = [
+        sums.get(name, {}).get(slot, 0)
+        for name in ("value", "value_squared", "excess", "value_excess", "excess_squared")
+    ]
+    return Moments(n, value, squared, excess, crossed, excess_squared, odd)
 
 
 def _total(total: int, odd: tuple[int, ...]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from service.compute.batch import compute
 from service.compute.operations.register import FUNCTIONS
 from service.compute.transfer import open_device
 from service.evaluations.adding import new_batch
+from service.evaluations.run import NewBatch
 from service.evaluations.tally import Tally
 
 DEVICE = open_device("cpu")
@@ -71,12 +72,16 @@ def tally_of(batches: list[Members], reduction: str, classes: list[str] | None =
     spec = RunSpec(loss=batches[0]["loss"], reduction="mean" if reduction == "mean" else "sum", classes=classes)
     tally = Tally(spec)
     for at, members in enumerate(batches):
-        request = checked(members, "none")
-        assert request is not None
-        result = FUNCTIONS[Unreduced](Unreduced.of(request), DEVICE)
-        new = new_batch(request, result, spec, Envelope(str(at), None, None, []), cut(request), str(at), b"")
-        tally.add(new.partial)
+        tally.add(batch_of(members, spec, str(at)).partial)
     return tally
+
+
+def batch_of(members: Members, spec: RunSpec, batch_id: str = "0") -> NewBatch:
+    """What these members add to a run."""
+    request = checked(members, "none")
+    assert request is not None
+    result = FUNCTIONS[Unreduced](Unreduced.of(request), DEVICE)
+    return new_batch(request, result, spec, Envelope(batch_id, None, None, []), cut(request), batch_id, b"")
 
 
 def equals_one_call(members: Members, batches: list[Members]) -> None:
@@ -129,6 +134,26 @@ def test_a_run_of_one_batch_or_of_ragged_ones_is_the_loss_of_one_call(name: str)
             equals_one_call(members, batches)
         seen += 1
     assert seen
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_a_batch_is_to_the_bit_that_of_a_run_of_it_alone(reduction: Literal["mean", "sum"]) -> None:
+    spec = RunSpec(loss="cross_entropy", reduction=reduction)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        logits, weight = rng.normal(size=(32, 4)), rng.random(4)
+        members = {"loss": "cross_entropy", "input": logits, "target": rng.integers(0, 4, 32), "weight": weight}
+        batch, tally = batch_of(members, spec), Tally(spec)
+        tally.add(batch.partial)
+        told = {"samples": 32, "loss": tally.loss, "divisor": tally.divisor, "count": 32, "ignored": 0}
+        assert batch.answer == told, f"seed {seed}"
+
+
+def test_the_figures_of_a_batch_tell_what_is_not_finite() -> None:
+    members = {"loss": "mse_loss", "input": np.array([1.0, np.inf]), "target": np.zeros(2)}
+    assert batch_of(members, RunSpec(loss="mse_loss")).answer["loss"] == math.inf
+    members["input"] = np.array([np.nan, np.inf])
+    assert math.isnan(batch_of(members, RunSpec(loss="mse_loss", reduction="sum")).answer["loss"])
 
 
 SEQUENCES: Members = {
