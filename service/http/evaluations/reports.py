@@ -63,7 +63,10 @@ async def _report(turns: Turns, evaluations: Evaluations, run_id: str, owner: st
     run, tally = await evaluations.tally(run_id, owner)
     results = await turns.aside(tally.results)
     results["bootstrap"] = await bootstrap(
-        evaluations.samples(run_id, run.seq), reduction=run.spec.reduction, level=run.spec.confidence
+        evaluations.samples(run_id, run.seq),
+        reduction=run.spec.reduction,
+        level=run.spec.confidence,
+        aside=turns.aside,
     )
     results["series"] = await evaluations.series(run_id, through=run.seq)
     name = f"evaluation-{run_id}"
@@ -91,7 +94,7 @@ async def _comparison(
     except NoSuchRun:
         raise HTTPProblem(404, f"there is no evaluation {other[:40]!r} to compare with") from None
     try:
-        results = await compare(base, run, evaluations.samples)
+        results = await compare(base, run, evaluations.samples, turns.aside)
     except NotComparable as error:
         raise HTTPProblem(409, f"the evaluations cannot be compared: {error}") from None
     name = f"comparison-{run_id}-{other}"
