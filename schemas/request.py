@@ -117,6 +117,11 @@ class LossRequest(TensorRequest):
         """
         return None
 
+    @classmethod
+    def run_faults(cls, options: Mapping[str, Any]) -> list[Fault]:
+        """Which options no evaluation run can have: its divisors and values are added up over its batches."""
+        return []
+
     def least_work(self, checked: Checked) -> int:
         """Elements that one backward pass counts as, however small its tensors are."""
         return LEAST_WORK
