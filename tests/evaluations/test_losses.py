@@ -198,6 +198,23 @@ def test_an_anchors_share_is_its_positives() -> None:
     assert tally_of([members], "mean").divisor == 8
 
 
+def test_two_means_that_are_added_up_make_a_batch_one_sample() -> None:
+    rng = np.random.default_rng(2)
+    members = {
+        "loss": "contrastive_loss",
+        "average": "nonzero",
+        "input1": rng.normal(size=(5, 3)),
+        "input2": rng.normal(size=(5, 3)),
+        "target": np.array([True, False, True, False, True]),
+    }
+    equals_one_call(members, [members])
+    spec = RunSpec(loss="contrastive_loss")
+    batch = batch_of(members, spec)
+    assert (batch.answer["samples"], batch.answer["divisor"]) == (1, 1.0)
+    assert [one.loss for one in batch.partial.hardest] == [batch.answer["loss"]]
+    assert batch_of({**members, "average": "pairs"}, spec).answer["samples"] == 5
+
+
 def test_a_binary_run_may_name_its_positive_class() -> None:
     members = {"loss": "binary_cross_entropy_with_logits", "input": np.array([0.5, 1.0, -1.0])}
     members["target"] = np.array([0.0, 1.0, 0.5])
