@@ -257,6 +257,11 @@ class GRPO(SequencePolicy):
         )
         return [Fault("/num_items_in_batch", detail)]
 
+    @classmethod
+    def void_without_elements(cls, options: Mapping[str, Any]) -> bool:
+        """N counts sequences without tokens, but only beside others."""
+        return bool(options.get("normalization", "grpo") == "grpo")
+
     def mean_divides(self, checked: Checked) -> int | None:
         """A count of tokens, real or assumed; a mean of sequences' means is no quotient."""
         if self.normalization == "grpo":

@@ -35,9 +35,11 @@ class Partial:
     cells: dict[str, Cells] = field(default_factory=dict)
     hardest: list[Hard] = field(default_factory=list)
 
-    def whole(self) -> Moments:
+    def whole(self, spec: RunSpec) -> Moments:
         """The sums of all its samples together."""
-        return moments_of(self.sums, 0, self._first("units", 1)[0], self._first("odd", ODD_KINDS))
+        return moments_of(
+            spec, self.sums, 0, n=self._first("units", 1)[0], odd=self._first("odd", ODD_KINDS), count=self.count
+        )
 
     def _first(self, name: str, size: int) -> tuple[int, ...]:
         """The counts of the first cells of that name."""

@@ -60,7 +60,7 @@ def scored(
 
 def figures(partial: Partial, spec: RunSpec) -> dict[str, Any]:
     """A batch's own loss and counts: those of a run that has this batch alone, to the bit."""
-    whole = partial.whole()
+    whole = partial.whole(spec)
     return {
         "samples": partial.samples,
         "loss": whole.loss(spec.reduction),

@@ -107,11 +107,14 @@ class Tally:
         """The sums of one slot."""
         odd = self._cells.get("odd")
         first = slot * ODD_KINDS
+        group = slot - self.slots.first_group
         return moments_of(
+            self.spec,
             self.sums,
             slot,
             n=int(self._cells["units"][slot]) if "units" in self._cells else 0,
             odd=(0,) * ODD_KINDS if odd is None else tuple(odd[first : first + ODD_KINDS].tolist()),
+            count=int(self.cells("elements")[group]) if group >= 0 else self.count,
         )
 
     @property

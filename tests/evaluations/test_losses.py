@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from schemas.evaluation.batch import Envelope
 from schemas.evaluation.cut import cut
@@ -69,19 +70,25 @@ def drawn(cls: type[LossRequest], plan: Any) -> Members | None:
 
 def tally_of(batches: list[Members], reduction: str, classes: list[str] | None = None) -> Tally:
     """A run of these batches."""
-    spec = RunSpec(loss=batches[0]["loss"], reduction="mean" if reduction == "mean" else "sum", classes=classes)
+    options = {name: one for name, one in batches[0].items() if name == "normalization"}
+    spec = RunSpec(
+        loss=batches[0]["loss"],
+        options=options,
+        reduction="mean" if reduction == "mean" else "sum",
+        classes=classes,
+    )
     tally = Tally(spec)
     for at, members in enumerate(batches):
         tally.add(batch_of(members, spec, str(at)).partial)
     return tally
 
 
-def batch_of(members: Members, spec: RunSpec, batch_id: str = "0") -> NewBatch:
+def batch_of(members: Members, spec: RunSpec, batch_id: str = "0", groups: NDArray[np.int32] | None = None) -> NewBatch:
     """What these members add to a run."""
     request = checked(members, "none")
     assert request is not None
     result = FUNCTIONS[Unreduced](Unreduced.of(request), DEVICE)
-    return new_batch(request, result, spec, Envelope(batch_id, None, None, []), cut(request), batch_id, b"")
+    return new_batch(request, result, spec, Envelope(batch_id, None, groups, []), cut(request), batch_id, b"")
 
 
 def equals_one_call(members: Members, batches: list[Members]) -> None:
@@ -91,8 +98,6 @@ def equals_one_call(members: Members, batches: list[Members]) -> None:
         if request is None:
             continue
         wanted = compute([request], DEVICE)[0]
-        if not wanted.count and request.shares() is not None:
-            continue  # a run does not know that nothing more will come: its sequences count with losses of 0
         tally = tally_of(batches, reduction)
         told = f"{members} in {len(batches)} batches, {reduction}"
         assert tally.loss == pytest.approx(float(wanted.loss), rel=1e-9, abs=1e-12, nan_ok=True), told
@@ -186,6 +191,54 @@ def test_sequences_keep_their_shares_whatever_their_masks(options: Members, mask
     batches = [{**members, **{name: members[name][part] for name in rows}} for part in (slice(0, 1), slice(1, 3))]
     equals_one_call(members, [members])
     equals_one_call(members, batches)
+
+
+NOTHING: list[Members] = [
+    {"loss": "cross_entropy", "input": np.ones((2, 3)), "target": np.full(2, -100)},
+    {"loss": "cross_entropy", "input": np.full((2, 3), np.nan), "target": np.full(2, -100), "weight": np.ones(3)},
+    *[
+        {**SEQUENCES, "mask": np.zeros((3, 3), bool), **options}
+        for options in (
+            {"normalization": "grpo"},
+            {"normalization": "bnpo"},
+            {"normalization": "dapo"},
+            {"normalization": "dr_grpo", "max_completion_length": 4},
+        )
+    ],
+    {**SEQUENCES, "mask": np.zeros((3, 3), bool)},
+    {**SEQUENCES, "loss": "gspo_loss", "mask": np.zeros((3, 3), bool)},
+    {**SEQUENCES, "loss": "ppo_clip_loss", "mask": np.zeros((3, 3), bool)},
+]
+
+
+@pytest.mark.parametrize("members", NOTHING, ids=lambda one: f"{one['loss']} {one.get('normalization', '')}")
+def test_where_nothing_takes_part_a_run_and_its_batches_say_what_one_call_does(members: Members) -> None:
+    options = {name: one for name, one in members.items() if name in ("normalization", "max_completion_length")}
+    rows = [name for name, value in members.items() if name != "weight" and isinstance(value, np.ndarray)]
+    batches = [{**members, **{name: members[name][part] for name in rows}} for part in (slice(0, 1), slice(1, None))]
+    for reduction in ("mean", "sum"):
+        request = checked(members, reduction)
+        assert request is not None
+        wanted = float(compute([request], DEVICE)[0].loss)
+        spec = RunSpec(loss=members["loss"], options=options, reduction="mean" if reduction == "mean" else "sum")
+        tally = Tally(spec)
+        for batch in batches:
+            added = batch_of(batch, spec)
+            tally.add(added.partial)
+            assert added.answer["loss"] == pytest.approx(wanted, nan_ok=True)
+        assert tally.loss == pytest.approx(wanted, nan_ok=True)
+        assert tally.results()["loss"] == pytest.approx(wanted, nan_ok=True)
+
+
+def test_a_group_in_which_nothing_takes_part_has_the_loss_of_nothing() -> None:
+    spec = RunSpec(loss="grpo_loss", groups=["some", "none"])
+    tally = Tally(spec)
+    mask = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 0]], bool)
+    tally.add(batch_of({**SEQUENCES, "mask": mask}, spec, groups=np.array([0, 1, 1], np.int32)).partial)
+    some, none = tally.results()["groups"]
+    assert (some["divisor"], none["divisor"], tally.divisor) == (1.0, 0.0, 3.0)
+    assert math.isfinite(some["loss"])
+    assert math.isnan(none["loss"])
 
 
 def test_an_anchors_share_is_its_positives() -> None:
