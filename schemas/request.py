@@ -117,6 +117,19 @@ class LossRequest(TensorRequest):
         """
         return None
 
+    @classmethod
+    def run_faults(cls, options: Mapping[str, Any]) -> list[Fault]:
+        """Which options no evaluation run can have: its divisors and values are added up over its batches."""
+        return []
+
+    @classmethod
+    def void_without_elements(cls, options: Mapping[str, Any]) -> bool:
+        """Whether a mean is of nothing where no element contributes, though what is ignored has shares (see `shares`).
+
+        Asked of an evaluation run's options: one batch does not know whether others bring elements.
+        """
+        return False
+
     def least_work(self, checked: Checked) -> int:
         """Elements that one backward pass counts as, however small its tensors are."""
         return LEAST_WORK

@@ -41,8 +41,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A file with the tensor `weight` of all batches, or `name=FILE` for another tensor."),
     ] = None,
-    reduction: Annotated[Literal["mean", "sum"], typer.Option(help="What the loss of all samples is.")] = "mean",
-    dtype: Annotated[str, typer.Option(help="The type that losses are computed in.")] = "float64",
+    reduction: Annotated[
+        Literal["mean", "sum"] | None, typer.Option(help="What the loss of all samples is [default: mean].")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="The type that losses are computed in [default: float64].")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="A metric: `accuracy`, `top_k_accuracy:k=5`; may be repeated.")
     ] = None,
@@ -51,14 +53,16 @@ def evaluate(
     ] = None,
     ids: Annotated[str | None, typer.Option("--id", help="The column of the samples' ids.")] = None,
     group: Annotated[str | None, typer.Option(help="The column of the samples' groups.")] = None,
-    name: Annotated[str, typer.Option(help="What people call the run.")] = "",
+    name: Annotated[str | None, typer.Option(help="What people call the run.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="What the run is found by: `model=v7`; may be repeated.")
     ] = None,
     hardest: Annotated[
         int | None, typer.Option(min=0, help="How many samples of the largest loss are kept [default: 100].")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="The level of intervals, between 0 and 1.")] = 0.95,
+    confidence: Annotated[
+        float | None, typer.Option(help="The level of intervals, between 0 and 1 [default: 0.95].")
+    ] = None,
     server: Annotated[
         str | None, typer.Option(envvar="GRADWIRE_SERVER", help="The server's URL [default: none; in this process].")
     ] = None,
@@ -112,7 +116,7 @@ def evaluate(
             thresholds.insert(0, parsed(f"loss>{fail_above}"))
         reports = reports_of(report or [])
         one_of(server, database)
-        level = level_of(confidence)
+        level = level_of(0.95 if confidence is None else confidence)
         named = classes_of(classes)
         columns = pairs_of(tensor, "--tensor")
         columns |= {key: value for key, value in (("input", input_), ("target", target)) if value is not None}
@@ -120,8 +124,8 @@ def evaluate(
             spec = spec_of(
                 loss=loss,
                 name=name,
-                reduction=reduction,
-                dtype=dtype,
+                reduction=reduction or "mean",
+                dtype=dtype or "float64",
                 options=options_of(option, weights, named),
                 metrics=metrics_of(metric, thresholds),
                 classes=list(named) if named is not None else None,
@@ -131,7 +135,17 @@ def evaluate(
             )
         else:
             none_of(
-                {"--option": option, "--weights": weights, "--metric": metric, "--tag": tag, "--name": name or None}
+                {
+                    "--option": option,
+                    "--weights": weights,
+                    "--reduction": reduction,
+                    "--dtype": dtype,
+                    "--metric": metric,
+                    "--name": name,
+                    "--tag": tag,
+                    "--hardest": hardest,
+                    "--confidence": confidence,
+                }
             )
             spec = {}
         read = tables(found(files))
@@ -156,7 +170,7 @@ def evaluate(
         wire=wire,
         seal=not no_seal,
     )
-    found_report = _run(asked, reports, server, database, api_key, patience, quiet, level)
+    found_report = _run(asked, reports, server, database, api_key, patience, quiet)
     _shown(found_report, as_json)
     _judge(found_report["results"], thresholds)
 
@@ -169,7 +183,6 @@ def _run(
     api_key: str | None,
     patience: float,
     quiet: bool,
-    confidence: float,
 ) -> dict[str, Any]:
     """The report, once all reports are written; ends the command where there is none."""
     from rich.console import Console
@@ -184,7 +197,7 @@ def _run(
 
     async def whole() -> dict[str, Any]:
         nonlocal evaluation
-        with Telling(Console(stderr=True), quiet=quiet, confidence=confidence) as telling:
+        with Telling(Console(stderr=True), quiet=quiet) as telling:
             telling.doing("starting")
             client_of = here(database) if server is None else of_server(server, api_key)
             async with client_of as client:

@@ -66,6 +66,7 @@ def run_spec(members: dict[str, Any], max_elements: int) -> RunSpec:
             for fault in error.faults
             if fault.pointer.split("/")[1:2] and fault.pointer.split("/")[1] in own and fault.detail != missing
         ]
+    faults += [Fault("/options" + fault.pointer, fault.detail) for fault in cls.run_faults(spec.options)]
     faults += _class_faults(cls, spec)
     if faults:
         raise InvalidRequest(faults)

@@ -255,3 +255,7 @@ class Contrastive(LossRequest):
     def mean_divides(self, checked: Checked) -> int | None:
         """The number of pairs; two means added up are no quotient."""
         return checked.count if self.average == "pairs" else None
+
+    def contributes(self) -> NDArray[np.bool_] | None:
+        """Of two means added up no pair has a share of its own: the divisors are known of all pairs together."""
+        return super().contributes() if self.average == "pairs" else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,6 +246,22 @@ class GRPO(SequencePolicy):
         if self.most < 1 + self.high:
             faults.append(Fault("/delta", f"{self.delta} is below the clip range's end, which is {1 + self.high}"))
 
+    @classmethod
+    def run_faults(cls, options: Mapping[str, Any]) -> list[Fault]:
+        """The tokens of a whole batch would be added up once for each part that it is sent in."""
+        if options.get("num_items_in_batch") is None:
+            return []
+        detail = (
+            "would be added to the divisor once for each batch: leave it out, and the run's mean is over the tokens of "
+            "all its batches that take part"
+        )
+        return [Fault("/num_items_in_batch", detail)]
+
+    @classmethod
+    def void_without_elements(cls, options: Mapping[str, Any]) -> bool:
+        """N counts sequences without tokens, but only beside others."""
+        return bool(options.get("normalization", "grpo") == "grpo")
+
     def mean_divides(self, checked: Checked) -> int | None:
         """A count of tokens, real or assumed; a mean of sequences' means is no quotient."""
         if self.normalization == "grpo":
@@ -257,17 +274,13 @@ class GRPO(SequencePolicy):
 
     def shares(self) -> NDArray[np.float64] | None:
         """A sequence's, whatever its mask: 1 for grpo, also where no token of the request takes part."""
-        checked = self.checked
-        rows = checked.layout.unreduced[0]
         if self.normalization == "grpo":
             own = 1.0
         elif self.normalization == "dr_grpo":
             own = float(self.max_completion_length)
-        elif self.normalization == "dapo" and self.__dict__["num_items_in_batch"] is not None:
-            own = self.num_items_in_batch / max(rows, 1)
         else:
             return None
-        found = np.zeros(checked.layout.unreduced)
+        found = np.zeros(self.checked.layout.unreduced)
         found[:, :1] = own
         return found
 

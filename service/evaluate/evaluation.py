@@ -201,8 +201,11 @@ def _reading(asked: Asked, run: dict[str, Any] | None) -> Reading:
     for tensor in _needed(loss):
         tensors.setdefault(tensor, tensor)
     classes = asked.classes
-    if run is not None and classes is None and spec.get("classes"):
-        classes = tuple(spec["classes"])
+    if run is not None and spec.get("classes"):
+        own = tuple(spec["classes"])
+        if classes not in (None, own):
+            raise Misused(f"--classes are not those of run {run['id']}, in its order: leave them out, it has its own")
+        classes = own
     reading = Reading(loss, tensors, asked.ids, asked.group, classes)
     for table in asked.tables:
         reading.columns(table)

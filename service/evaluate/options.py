@@ -116,7 +116,7 @@ def _value(text: str, what: str) -> Any:
 def none_of(given: dict[str, Any]) -> None:
     """Refuse what a run that is there already has."""
     for name, value in given.items():
-        if value:
+        if value is not None and value != []:
             raise Misused(f"{name} is what a run is made with; the one of --run is there already")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import NormalDist
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,8 +23,7 @@ class _Count(ProgressColumn):
 class Telling:
     """A bar with the running loss; `quiet` or not on a terminal: nothing."""
 
-    def __init__(self, console: Console, *, quiet: bool, confidence: float) -> None:
-        self._quantile = NormalDist().inv_cdf((1 + confidence) / 2)
+    def __init__(self, console: Console, *, quiet: bool) -> None:
         self._samples = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -62,8 +60,9 @@ class Telling:
         if total.get("samples", 0) < self._samples:  # answers overtake each other
             return
         self._samples = total.get("samples", 0)
-        loss, error = total.get("loss"), total.get("standard_error")
+        loss, interval = total.get("loss"), total.get("interval") or {}
         told = f"loss {loss:.6g}" if isinstance(loss, int | float) else f"loss {loss}"
-        if isinstance(error, int | float):
-            told += f" ± {self._quantile * error:.2g}"
+        low, high = interval.get("low"), interval.get("high")
+        if isinstance(low, int | float) and isinstance(high, int | float):  # at the run's own level
+            told += f" ± {(high - low) / 2:.2g}"
         self._progress.update(self._task, loss=told)

@@ -38,7 +38,7 @@ def new_batch(
     """
     found = scored(request, result, spec, given, pieces, batch_id)
     samples, partial = samples_of(found), partial_of(spec, found)
-    return NewBatch(batch_id, digest, partial, samples, figures(found, spec), memory_of(partial, samples))
+    return NewBatch(batch_id, digest, partial, samples, figures(partial, spec), memory_of(partial, samples))
 
 
 def memory_of(partial: Partial, samples: Samples) -> int:

@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from service.evaluations.chunks import Batches, chunks
+from service.evaluations.chunks import Aside, Batches, chunks
 from service.evaluations.resampling import REPLICATES, Units, interval, replicates
 from service.evaluations.samples import Samples
 
 
 async def bootstrap(
-    samples: AsyncIterator[tuple[str, Samples]], *, reduction: Literal["mean", "sum"], level: float
+    samples: AsyncIterator[tuple[str, Samples]],
+    *,
+    reduction: Literal["mean", "sum"],
+    level: float,
+    aside: Aside = asyncio.to_thread,
 ) -> dict[str, Any] | None:
     """`{"level", "low", "high", "replicates", "units"}` of the loss over the samples that have one.
 
@@ -23,9 +27,9 @@ async def bootstrap(
     """
     units = Units(2)
     async for chunk in chunks(samples):
-        if not await asyncio.to_thread(_add_all, units, chunk, reduction):
+        if not await aside(_add_all, units, chunk, reduction):
             return None
-    return await asyncio.to_thread(_interval, units, reduction, level)
+    return await aside(_interval, units, reduction, level)
 
 
 def _add_all(units: Units, batches: Batches, reduction: str) -> bool:

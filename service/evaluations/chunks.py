@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 from service.evaluations.samples import Samples
 
@@ -13,6 +13,13 @@ BATCHES: Final = 256
 """Batches that are taken from a stream at once, at most: the event loop waits for as long."""
 
 Batches = list[tuple[str, Samples]]
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Runs work on some thread beside the event loop, as `asyncio.to_thread` does on one that everything shares."""
+
+    def __call__(self, work: Callable[..., T], /, *arguments: object) -> Awaitable[T]: ...
 
 
 async def chunks(samples: AsyncIterator[tuple[str, Samples]]) -> AsyncIterator[Batches]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.evaluation.task import class_names
-from service.evaluations.chunks import Batches, chunks
+from service.evaluations.chunks import Aside, Batches, chunks
 from service.evaluations.differences import Differences, difference
 from service.evaluations.pairing import NONE, Pairs, Stream, Table, pairs
 from service.evaluations.resampling import REPLICATES, Units, interval, replicates
@@ -54,7 +54,7 @@ def reasons_against(first: RunSpec, second: RunSpec) -> list[str]:
     return reasons
 
 
-async def compare(first: Run, second: Run, stream: Stream) -> dict[str, Any]:
+async def compare(first: Run, second: Run, stream: Stream, aside: Aside = asyncio.to_thread) -> dict[str, Any]:
     """What `results` is to a run, for the pairs of two: the second's loss less the first's.
 
     Raises `NotComparable` where the losses, reductions or options differ, or no sample is in both runs. Memory does not
@@ -64,21 +64,21 @@ async def compare(first: Run, second: Run, stream: Stream) -> dict[str, Any]:
     if reasons:
         raise NotComparable(reasons)
     made = _Comparison(first.spec, second.spec)
-    async for part in pairs(first, second, stream):
-        await asyncio.to_thread(made.add, part)
+    async for part in pairs(first, second, stream, aside):
+        await aside(made.add, part)
     if not made.pairs:
         raise NotComparable(["no sample is in both runs: samples pair by `sample_ids`, or by batch id and position"])
-    names = await _names(first, stream, made.listed())
-    return await asyncio.to_thread(made.results, names)
+    names = await _names(first, stream, made.listed(), aside)
+    return await aside(made.results, names)
 
 
-async def _names(run: Run, stream: Stream, keys: NDArray[np.uint64]) -> dict[int, dict[str, Any]]:
+async def _names(run: Run, stream: Stream, keys: NDArray[np.uint64], aside: Aside) -> dict[int, dict[str, Any]]:
     """The ids, batches and places of some samples, by their keys."""
     found: dict[int, dict[str, Any]] = {}
     if not len(keys):
         return found
     async for chunk in chunks(stream(run.id, run.seq)):
-        await asyncio.to_thread(_name, chunk, np.sort(keys), found)
+        await aside(_name, chunk, np.sort(keys), found)
     return found
 
 

@@ -7,11 +7,14 @@ sums are 0 and take no room.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.evaluation.spec import RunSpec
+from schemas.losses import LOSSES
 from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums
 from service.evaluations.slots import ODD_KINDS
 
@@ -110,6 +113,20 @@ class Moments:
         ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
         residuals = self.value_squared * w * w - 2 * v * vw * w + v * v * ww
         return root(n * residuals, (n - 1) * w**4)
+
+
+def moments_of(spec: RunSpec, sums: Mapping[str, Sums], slot: int, n: int, odd: tuple[int, ...], count: int) -> Moments:
+    """Those of a slot of what `sums_of` gave, with n units and so many elements that contribute.
+
+    Without any element they are of nothing, where the loss says that its means then are.
+    """
+    if not count and n and LOSSES[spec.loss].void_without_elements(spec.options):
+        return Moments(0, 0, 0, 0, 0, 0, (0,) * ODD_KINDS)
+    value, squared, excess, crossed, excess_squared = [
+        sums.get(name, {}).get(slot, 0)
+        for name in ("value", "value_squared", "excess", "value_excess", "excess_squared")
+    ]
+    return Moments(n, value, squared, excess, crossed, excess_squared, odd)
 
 
 def _total(total: int, odd: tuple[int, ...]) -> float:

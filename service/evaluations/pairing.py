@@ -6,7 +6,6 @@ in a pass of its own over the stored samples: columns of numbers only, never obj
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.evaluations.chunks import Batches, chunks
+from service.evaluations.chunks import Aside, Batches, chunks
 from service.evaluations.samples import Samples
 
 if TYPE_CHECKING:
@@ -47,18 +46,18 @@ class Pairs:
     """Samples whose id one of the runs has more than once: which belongs to which is not known."""
 
 
-async def pairs(first: Run, second: Run, stream: Stream) -> AsyncIterator[Pairs]:
+async def pairs(first: Run, second: Run, stream: Stream, aside: Aside) -> AsyncIterator[Pairs]:
     """The pairs of two runs, part by part. The parts depend on nothing but the numbers of samples."""
     bits = max(0, (max(first.samples, second.samples, 1) - 1) // TOGETHER).bit_length()
     for part in range(1 << bits):
-        left = await _gathered(stream(first.id, first.seq), part, bits)
-        right = await _gathered(stream(second.id, second.seq), part, bits)
-        yield await asyncio.to_thread(_paired, left, right)
+        left = await _gathered(stream(first.id, first.seq), part, bits, aside)
+        right = await _gathered(stream(second.id, second.seq), part, bits, aside)
+        yield await aside(_paired, left, right)
 
 
-async def _gathered(samples: AsyncIterator[tuple[str, Samples]], part: int, bits: int) -> list[Table]:
+async def _gathered(samples: AsyncIterator[tuple[str, Samples]], part: int, bits: int, aside: Aside) -> list[Table]:
     """The samples of one part, in any order."""
-    return [await asyncio.to_thread(_rows, chunk, part, bits) async for chunk in chunks(samples)]
+    return [await aside(_rows, chunk, part, bits) async for chunk in chunks(samples)]
 
 
 def _rows(batches: Batches, part: int, bits: int) -> Table:

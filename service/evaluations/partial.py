@@ -15,7 +15,7 @@ from service.evaluations.coding import Cells, packed, unpacked
 from service.evaluations.exact import Sums
 from service.evaluations.hardest import Hard, hardest
 from service.evaluations.metrics.plan import plan_of
-from service.evaluations.moments import odd_cells, sums_of
+from service.evaluations.moments import Moments, moments_of, odd_cells, sums_of
 from service.evaluations.scored import Misfit, Scored
 from service.evaluations.slots import ODD_KINDS, Slots
 
@@ -34,6 +34,22 @@ class Partial:
     sums: dict[str, Sums] = field(default_factory=dict)
     cells: dict[str, Cells] = field(default_factory=dict)
     hardest: list[Hard] = field(default_factory=list)
+
+    def whole(self, spec: RunSpec) -> Moments:
+        """The sums of all its samples together."""
+        return moments_of(
+            spec, self.sums, 0, n=self._first("units", 1)[0], odd=self._first("odd", ODD_KINDS), count=self.count
+        )
+
+    def _first(self, name: str, size: int) -> tuple[int, ...]:
+        """The counts of the first cells of that name."""
+        found = [0] * size
+        if name in self.cells:
+            keys, counts = self.cells[name]
+            few = int(np.searchsorted(keys, size))
+            for key, count in zip(keys[:few].tolist(), counts[:few].tolist(), strict=True):
+                found[key] = count
+        return tuple(found)
 
     def encode(self) -> bytes:
         """Equal partials are equal bytes."""

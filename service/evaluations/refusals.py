@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class EvaluationRefused(Exception):
     """What was asked of the evaluations is not done; nothing was changed."""
@@ -24,11 +26,21 @@ class RunSealed(EvaluationRefused):
 
 
 class RunFull(EvaluationRefused):
-    """The run would have more samples than a run may have."""
+    """The run, of so many `samples`, would have more than the `most` that a run may have."""
+
+    def __init__(self, most: int, samples: int) -> None:
+        super().__init__(f"a run has at most {most} samples; this one has {samples}")
+        self.most = most
+        self.samples = samples
 
 
 class StoreFull(EvaluationRefused):
-    """The store would hold more bytes, or more runs, than it may."""
+    """The store would hold more bytes, or more runs, than the `most` that it may."""
+
+    def __init__(self, most: int, of: Literal["bytes", "runs"]) -> None:
+        super().__init__(f"the store holds at most {most} {of}")
+        self.most = most
+        self.of = of
 
 
 class FaultyCursor(EvaluationRefused):

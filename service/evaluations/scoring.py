@@ -14,6 +14,7 @@ from schemas.evaluation.spec import RunSpec
 from schemas.evaluation.task import Task, task_of
 from schemas.operation import OperationResult
 from schemas.request import LossRequest
+from service.evaluations.partial import Partial
 from service.evaluations.scored import Form, Scored
 
 Floats = NDArray[np.float64]
@@ -57,22 +58,16 @@ def scored(
     )
 
 
-def figures(found: Scored, spec: RunSpec) -> dict[str, Any]:
-    """A batch's own loss and counts: sums rounded once."""
-    total, divisor = math.fsum(found.values), math.fsum(found.shares)
+def figures(partial: Partial, spec: RunSpec) -> dict[str, Any]:
+    """A batch's own loss and counts: those of a run that has this batch alone, to the bit."""
+    whole = partial.whole(spec)
     return {
-        "samples": len(found.values),
-        "loss": total if spec.reduction == "sum" else _quotient(total, divisor),
-        "divisor": divisor,
-        "count": int(found.counts.sum()),
-        "ignored": int(found.ignored.sum()),
+        "samples": partial.samples,
+        "loss": whole.loss(spec.reduction),
+        "divisor": whole.divisor,
+        "count": partial.count,
+        "ignored": partial.ignored,
     }
-
-
-def _quotient(total: float, divisor: float) -> float:
-    return (
-        total / divisor if divisor else math.nan if not total or math.isnan(total) else math.copysign(math.inf, total)
-    )
 
 
 def _elements(

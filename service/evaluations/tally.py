@@ -15,7 +15,7 @@ from service.evaluations.cells import sparse
 from service.evaluations.exact import Sums, held, merge
 from service.evaluations.hardest import HARD_BYTES, Hard, merged
 from service.evaluations.metrics.plan import plan_of
-from service.evaluations.moments import Moments
+from service.evaluations.moments import Moments, moments_of
 from service.evaluations.partial import Partial
 from service.evaluations.results import results_of
 from service.evaluations.slots import ODD_KINDS, Slots
@@ -107,18 +107,14 @@ class Tally:
         """The sums of one slot."""
         odd = self._cells.get("odd")
         first = slot * ODD_KINDS
-        value, squared, excess, crossed, excess_squared = [
-            self.sums.get(name, {}).get(slot, 0)
-            for name in ("value", "value_squared", "excess", "value_excess", "excess_squared")
-        ]
-        return Moments(
+        group = slot - self.slots.first_group
+        return moments_of(
+            self.spec,
+            self.sums,
+            slot,
             n=int(self._cells["units"][slot]) if "units" in self._cells else 0,
-            value=value,
-            value_squared=squared,
-            excess=excess,
-            value_excess=crossed,
-            excess_squared=excess_squared,
             odd=(0,) * ODD_KINDS if odd is None else tuple(odd[first : first + ODD_KINDS].tolist()),
+            count=int(self.cells("elements")[group]) if group >= 0 else self.count,
         )
 
     @property

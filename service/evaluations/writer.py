@@ -208,7 +208,8 @@ class Writer:
             if time.monotonic() - self._stored_at > VOLUME_SECONDS:
                 self._stored = runs.stored_bytes(connection)
                 self._stored_at = time.monotonic()
-            room = Room(self._limits.samples, max(0, self._limits.nbytes - self._stored))
+            most = self._limits.nbytes
+            room = Room(self._limits.samples, most, max(0, most - self._stored))
             before = room.bytes_of_store
             outcomes = adding.add(connection, packs, room)
         self._stored += before - room.bytes_of_store

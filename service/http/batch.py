@@ -22,10 +22,11 @@ from service.http.admission import SCOPE_KEY, claimed
 from service.http.body import combined
 from service.http.compute import Computing, send_parts, timed
 from service.http.content_encoding import choose
+from service.http.formulas import is_long
 from service.http.negotiation import JSON, Parts, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem, document
-from service.wire.batch import Buffer, Call, Limits, decode_json, decode_safetensors, needs
+from service.wire.batch import Call, Limits, decode_json, decode_safetensors, needs
 from service.wire.batch_answers import Answered, Answers, encode_json, encode_safetensors
 from service.wire.bundles import Part
 
@@ -35,9 +36,6 @@ PATH: Final = "/v1/loss/batch"
 
 READING: Final = 16
 """Reading a byte of a call takes up to so many times as long as one of a large request: each request is checked."""
-
-READING_FORMULAS: Final = 16 * READING
-"""The same where there may be expressions in it."""
 
 FAULT_BYTES: Final = 1024
 """Bytes that telling of a fault takes, about."""
@@ -90,14 +88,6 @@ def batch_route() -> BatchRoute:
     )
 
 
-def _hard(body: Buffer, offload: int) -> bool:
-    """Whether there may be expressions in a small body that together take long to read; escaped, a name is not seen."""
-    if len(body) * READING_FORMULAS < offload:
-        return False
-    text = bytes(body)
-    return b"expression" in text or b"\\u" in text
-
-
 async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one batch call."""
     headers = combined(scope["headers"])
@@ -111,7 +101,7 @@ async def serve_batch(computing: Computing, scope: Scope, receive: Receive, send
     decode = decode_json if form is JSON else decode_safetensors
     limits = Limits(MAX_LOSSES, computing.max_elements)
     read = partial(decode, body, limits)
-    if len(body) * READING < computing.offload and not _hard(body, computing.offload):
+    if len(body) * READING < computing.offload and not is_long(body, computing.offload):
         call = read()
     else:
         call = await computing.read_aside(scope, len(body), form.text(body), read, deadline)

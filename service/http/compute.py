@@ -27,7 +27,8 @@ from service.http.content_encoding import Coding, choose, encode
 from service.http.deadline import Timeouts
 from service.http.edge.connection import SCOPE_KEY as CONNECTION_KEY
 from service.http.edge.connection import Buffer, Connection
-from service.http.negotiation import Parts, answer_form, form_of
+from service.http.formulas import is_long
+from service.http.negotiation import Form, Parts, answer_form, form_of
 from service.http.statistics import Counters
 from service.http.watch import Watch
 from service.settings import Settings
@@ -82,7 +83,7 @@ class Computing:
         body = await self.body(scope, receive, headers, form.factor)
 
         began = time.perf_counter()
-        if len(body) < self.offload and (form.hard == 1 or len(form.text(body)) * form.hard < self.offload):
+        if self._is_quick(body, form):
             request = form.decode(body, cls, self.max_elements)
         else:
             read = partial(form.decode, body, cls, self.max_elements)
@@ -113,6 +114,15 @@ class Computing:
         if coding is not None:
             parts = await self.coded(scope, parts, fields, coding)
         await send_parts(scope, send, parts, fields)
+
+    def _is_quick(self, body: Buffer, form: Form) -> bool:
+        """Whether a body is read so soon that the event loop may wait for it."""
+        if len(body) >= self.offload:
+            return False
+        if form.hard == 1:
+            return not is_long(body, self.offload)
+        text = form.text(body)
+        return len(text) * form.hard < self.offload and not is_long(text, self.offload)
 
     def _submitted(self, request: LossRequest | Operation, deadline: float | None) -> asyncio.Future[Any]:
         if isinstance(request, Operation):

@@ -19,6 +19,7 @@ from service.http.body import combined
 from service.http.compute import Computing, hold, send_parts, timed
 from service.http.content_encoding import Coding, choose
 from service.http.deadline import HEADER
+from service.http.formulas import is_long
 from service.http.negotiation import JSON, answer_form, form_of
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
@@ -68,7 +69,7 @@ class Infer:
         began = time.perf_counter()
         read = partial(oip.decode, body, self._class, json_bytes, max_elements=computing.max_elements)
         text = body if json_bytes is None else memoryview(body)[:json_bytes]
-        if len(body) < computing.offload:
+        if len(body) < computing.offload and not is_long(text, computing.offload):
             call = read()
         else:
             call = await computing.read_aside(scope, len(body), text, read, asked)

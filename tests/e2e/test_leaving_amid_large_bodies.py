@@ -52,16 +52,22 @@ def test_the_memory_of_bodies_that_were_left_is_released(server: RunningServer) 
 
 
 def test_the_memory_of_answered_bodies_is_released(server: RunningServer) -> None:
+    """What is not released of each request makes every round grow; what the allocator keeps ends growing.
+
+    It keeps up to 256 MB at the end of its heap (`service.serving.heap`), and how soon depends on when threads run.
+    """
     request = upload(40 * MB)
-    held = []
-    for times in (6, 12):  # the allocator keeps some of it at first
-        for _ in range(times):
+    held = [resident(server)]
+    while len(held) < 8:
+        for _ in range(6):
             with Caller(server) as caller:
                 caller.send(request.whole)
                 request.answered(caller)
         goes_on(server)
         held.append(resident(server))
-    assert held[1] - held[0] < 64 * MB
+        if len(held) > 2 and held[-1] - held[-2] < 32 * MB:
+            return
+    raise AssertionError(f"it grew in every round: {[size // MB for size in held]} MB")
 
 
 @pytest.mark.parametrize("how", ["orderly", "by a reset"])

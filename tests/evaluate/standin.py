@@ -100,7 +100,7 @@ def figures(batches: list[Taken]) -> dict[str, Any]:
     loss = float(np.concatenate([one.ravel() for one in losses]).mean()) if losses else None
     samples = sum(len(batch.tensors["target"]) for batch in batches)
     metrics = {"accuracy": float(np.concatenate(right).mean())} if right else {}
-    return {"loss": loss, "samples": samples, "count": samples, "ignored": 0, "standard_error": 0.1, "metrics": metrics}
+    return {"loss": loss, "samples": samples, "count": samples, "ignored": 0, "metrics": metrics}
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -159,7 +159,20 @@ def test_the_interval_is_told_as_the_report_tells_it(
         (("--loss", "cross_entropy", "--weights", "no-such-file"), "No such file"),
         (("--loss", "cross_entropy", "--tag", "a=1", "--tag", "a=2"), "a is there twice"),
         (("--loss", "cross_entropy", "--database", "sqlite://"), "--database is for runs in this process"),
-        (("--run", "ev_0", "--option", "label_smoothing=1"), "--option is what a run is made with"),
+        *[
+            (("--run", "ev_0", option, value), f"{option} is what a run is made with")
+            for option, value in (
+                ("--option", "label_smoothing=1"),
+                ("--weights", "weights.json"),
+                ("--reduction", "mean"),
+                ("--dtype", "float64"),
+                ("--metric", "accuracy"),
+                ("--name", ""),
+                ("--tag", "a=1"),
+                ("--hardest", "0"),
+                ("--confidence", "0.95"),
+            )
+        ],
     ],
 )
 def test_wrong_usage_exits_with_2(

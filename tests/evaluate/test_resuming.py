@@ -137,6 +137,18 @@ def test_another_loss_than_the_runs_is_wrong_usage(file: Path, run: Run, standin
     assert "computes mse_loss, not l1_loss" in told
 
 
+def test_other_classes_than_the_runs_are_wrong_usage(tmp_path: Path, run: Run, standin: StandIn) -> None:
+    file, other = tmp_path / "a.npz", tmp_path / "b.npz"
+    np.savez(file, input=np.eye(2), target=np.array(["cat", "dog"]))
+    np.savez(other, input=-np.eye(2), target=np.array(["dog", "cat"]))
+    run(file, "--loss", "cross_entropy", "--classes", "cat,dog", "--no-seal")
+    told = run(other, "--run", standin.run(), "--classes", "dog,cat", exits=2).stderr
+    assert f"--classes are not those of run {standin.run()}" in told
+    assert len(standin.taken()) == 1
+    run(other, "--run", standin.run(), "--classes", "cat,dog")
+    assert len(standin.taken()) == 2
+
+
 def test_a_file_that_changes_meanwhile_leaves_the_run_unsealed(
     file: Path, run: Run, standin: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

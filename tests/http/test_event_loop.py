@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.http.formulas import is_long
 from service.settings import Settings
 from service.wire import json as wire
+from service.wire import oip
 from tests.asgi import InProcess
 from tests.serving import RunningServer
 
@@ -48,6 +50,88 @@ def test_the_loop_goes_on_while_a_big_body_is_worked_on(monkeypatch: pytest.Monk
 
     with InProcess(settings) as client:
         assert client.run(both(client)) == (200, 200)
+
+
+LONG = "+".join(["x * 0.5"] * 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "on_loop"),
+    [
+        ("/v1/losses/expression", {"expression": "x * 2.0"}, True),
+        ("/v1/losses/expression", {"expression": LONG}, False),
+        ("/v1/loss", {"loss": "expression", "expression": LONG + "* 2"}, False),
+        (
+            "/v1/loss",
+            {
+                "loss": "composite",
+                "terms": [{"loss": "expression", "expression": f"x * {at}.25 + x * 2"} for at in range(16)],
+            },
+            False,
+        ),
+        ("/v1/loss", {"loss": "mse_loss", "input": [0.5] * 500, "target": [0.25] * 500}, True),
+    ],
+)
+def test_long_formulas_are_read_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, path: str, members: dict[str, Any], on_loop: bool
+) -> None:
+    seen = []
+    real = wire.decode
+
+    def noted(*args: Any, **options: Any) -> Any:
+        seen.append(threading.get_ident())
+        return real(*args, **options)
+
+    monkeypatch.setattr(wire, "decode", noted)
+    if "target" not in members:
+        members = {**members, "tensors": {"x": [1.0, 2.0]}}
+
+    async def asked(client: InProcess) -> tuple[int, int]:
+        return threading.get_ident(), (await client.http.post(path, json=members)).status_code
+
+    with InProcess(Settings(device="cpu", access_log=False, log_level="error")) as client:
+        loop, status = client.run(asked(client))
+    assert status == 200
+    assert [one == loop for one in seen] == [on_loop]
+
+
+def test_long_formulas_of_inference_requests_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = oip.decode
+
+    def noted(*args: Any, **options: Any) -> Any:
+        seen.append(threading.get_ident())
+        return real(*args, **options)
+
+    monkeypatch.setattr(oip, "decode", noted)
+    x = {"name": "tensors.x", "shape": [2], "datatype": "FP32", "data": [1.0, 2.0]}
+    path = "/v2/models/expression/infer"
+
+    async def asked(client: InProcess) -> tuple[int, list[int]]:
+        sent = [{"inputs": [x], "parameters": {"expression": text}} for text in ("x * 3.0", LONG + "* 3")]
+        return threading.get_ident(), [(await client.http.post(path, json=one)).status_code for one in sent]
+
+    with InProcess(Settings(device="cpu", access_log=False, log_level="error")) as client:
+        loop, statuses = client.run(asked(client))
+    assert [one == loop for one in seen] == [True, False]
+    assert statuses == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        (b'{"expression":"' + b"x" * 255 + b'"}', False),
+        (b'{"expression":"' + b"x" * 256 + b'"}', True),
+        (b'{"expression" : "' + b'\\"' * 128 + b'"}', True),
+        (b'{"terms":[' + b",".join([b'{"expression":"%s"}' % (b"x" * 16)] * 16) + b"]}", True),
+        (b'{"expression":"x","input":[' + b"1," * 4000 + b"1]}", False),
+        (rb'{"\u0065xpression":"' + b"x" * 256 + b'"}', True),
+        (json.dumps({"request": json.dumps({"expression": "x" * 256})}).encode(), True),
+        (bytearray(b'{"expression":"' + b"x" * 256), True),
+    ],
+)
+def test_formulas_are_found_wherever_they_are(text: bytes, long: bool) -> None:
+    assert is_long(text, 1 << 20) == long
 
 
 def test_livez_is_answered_before_a_big_request_on_another_connection(server: RunningServer) -> None:

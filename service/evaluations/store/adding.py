@@ -74,9 +74,10 @@ class Placed:
 
 @dataclass(slots=True)
 class Room:
-    """What may still be added: samples by run, and bytes to the whole store."""
+    """The samples of a run and the bytes of the whole store, at most; and the bytes that may still be added to it."""
 
     samples_of_run: int
+    most_bytes: int
     bytes_of_store: int
 
 
@@ -145,9 +146,9 @@ def _place(adding: _Adding, one: Packed, room: Room) -> Outcome:
     if adding.row.sealed_at is not None:
         return RunSealed(one.run_id)
     if adding.samples + one.samples > room.samples_of_run:
-        return RunFull(f"a run has at most {room.samples_of_run} samples; this one has {adding.samples}")
+        return RunFull(room.samples_of_run, adding.samples)
     if one.stored > room.bytes_of_store:
-        return StoreFull("the store holds the most bytes that it may")
+        return StoreFull(room.most_bytes, "bytes")
     room.bytes_of_store -= one.stored
     adding.seq += 1
     adding.samples += one.samples

@@ -86,7 +86,7 @@ def make(connection: Connection, spec: RunSpec, owner: str | None, key: str | No
                 return run_of(row), False
         there = select(func.count()).select_from(runs).where(runs.c.deleted_at.is_(None))
         if connection.execute(there).scalar_one() >= limits.runs:
-            raise StoreFull(f"there are {limits.runs} runs, the most there may be")
+            raise StoreFull(limits.runs, "runs")
         size = len(written.encode())
         _check_room(connection, size, limits.nbytes)
         moment = clock.now()
@@ -129,7 +129,7 @@ def _digest(spec: RunSpec) -> bytes:
 def _check_room(connection: Connection, grown: int, most: int) -> None:
     """Raises `StoreFull` where the store would hold more than `most` bytes."""
     if grown > 0 and stored_bytes(connection) + grown > most:
-        raise StoreFull("the store holds the most bytes that it may")
+        raise StoreFull(most, "bytes")
 
 
 def find(connection: Connection, run_id: str, owner: str | None, *, lock: bool = False) -> AnyRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -62,8 +63,15 @@ async def _report(turns: Turns, evaluations: Evaluations, run_id: str, owner: st
 
     run, tally = await evaluations.tally(run_id, owner)
     results = await turns.aside(tally.results)
-    results["bootstrap"] = await bootstrap(
-        evaluations.samples(run_id, run.seq), reduction=run.spec.reduction, level=run.spec.confidence
+    results["bootstrap"] = (
+        await bootstrap(
+            evaluations.samples(run_id, run.seq),
+            reduction=run.spec.reduction,
+            level=run.spec.confidence,
+            aside=turns.aside,
+        )
+        if math.isfinite(results["loss"])
+        else None
     )
     results["series"] = await evaluations.series(run_id, through=run.seq)
     name = f"evaluation-{run_id}"
@@ -91,7 +99,7 @@ async def _comparison(
     except NoSuchRun:
         raise HTTPProblem(404, f"there is no evaluation {other[:40]!r} to compare with") from None
     try:
-        results = await compare(base, run, evaluations.samples)
+        results = await compare(base, run, evaluations.samples, turns.aside)
     except NotComparable as error:
         raise HTTPProblem(409, f"the evaluations cannot be compared: {error}") from None
     name = f"comparison-{run_id}-{other}"

@@ -135,9 +135,17 @@ def refusal(error: EvaluationRefused) -> Exception:
     if isinstance(error, KeyReused):
         return HTTPProblem(422, "an evaluation was made with this Idempotency-Key from another request")
     if isinstance(error, RunFull):
-        return HTTPProblem(409, "the evaluation would have more samples than one may have")
+        return HTTPProblem(
+            409,
+            f"the evaluation has {error.samples} samples and would have more than the {error.most} that one may have: "
+            "make another for the rest, or ask for a larger GRADWIRE_EVALUATION_MAX_SAMPLES",
+        )
     if isinstance(error, StoreFull):
-        return HTTPProblem(507, "the store of evaluations is full")
+        return HTTPProblem(
+            507,
+            f"the store of evaluations is full, it may hold {error.most} {error.of}: delete evaluations, or ask for a "
+            f"larger GRADWIRE_EVALUATION_MAX_{error.of.upper()}",
+        )
     if isinstance(error, FaultyCursor):
         return InvalidRequest([Fault("/query/cursor", "is no cursor of such a listing")])
     if isinstance(error, StoreUnavailable):

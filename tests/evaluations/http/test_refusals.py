@@ -25,7 +25,9 @@ def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluations]:
 def test_a_run_takes_no_more_samples_than_one_may_have(bounded: Evaluations) -> None:
     run = bounded.made()
     assert bounded.send(run, batch_id="a", **BATCH).status_code == 200
-    assert "samples" in problem_of(bounded.send(run, batch_id="b", **BATCH), 409)["detail"]
+    told = problem_of(bounded.send(run, batch_id="b", **BATCH), 409)["detail"]
+    assert "has 2 samples and would have more than the 3 that one may have" in told
+    assert "GRADWIRE_EVALUATION_MAX_SAMPLES" in told
     assert bounded.send(run, batch_id="a", **BATCH).json()["duplicate"]
 
 
@@ -33,7 +35,23 @@ def test_a_full_store_takes_no_more_runs(bounded: Evaluations) -> None:
     while len(bounded.request("GET", PATH).json()["evaluations"]) < 3:
         bounded.made()
     told = problem_of(bounded.request("POST", PATH, json={"loss": "mse_loss"}), 507)
-    assert "full" in told["detail"]
+    assert "full, it may hold 3 runs: delete evaluations" in told["detail"]
+    assert "GRADWIRE_EVALUATION_MAX_RUNS" in told["detail"]
+
+
+def test_a_store_full_of_bytes_tells_how_many_and_what_to_do(tmp_path: Path) -> None:
+    with Evaluations(f"sqlite:///{tmp_path}/full.db", evaluation_max_bytes=1 << 20) as small:
+        long: dict[str, Any] = {"loss": "mse_loss", "options": {"weight": [0.5] * 130_000}}
+        run = small.made(**long)
+        small.made(loss="mse_loss", tags={f"note {at}": "x" * 200 for at in range(10)})
+        sent = [{"input": [0.5] * 20_000, "target": [0.0] * 20_000, "batch_id": name} for name in ("a", "b")]
+        other = small.made(loss="mse_loss")
+        answers = [small.send(other, **one) for one in sent]
+        for refused in (small.request("POST", PATH, json=long), answers[-1]):
+            told = problem_of(refused, 507)["detail"]
+            assert "full, it may hold 1048576 bytes: delete evaluations" in told
+            assert "GRADWIRE_EVALUATION_MAX_BYTES" in told
+        assert small.request("GET", f"{PATH}/{run}").status_code == 200
 
 
 def test_evaluations_may_be_off() -> None:

@@ -73,6 +73,11 @@ def test_an_idempotency_key_is_visible_ascii(evaluations: Evaluations, key: str)
         ({"loss": "mse_loss", "classes": 3}, "/classes", "no classes or labels"),
         ({"loss": "dice_loss", "classes": 3}, "/classes", "no classes or labels"),
         ({"loss": "cross_entropy", "classes": 2, "options": {"weight": [1, 2, 3]}}, "/options/weight", "the run has 2"),
+        (
+            {"loss": "grpo_loss", "options": {"normalization": "dapo", "num_items_in_batch": 64}},
+            "/options/num_items_in_batch",
+            "once for each batch: leave it out",
+        ),
         ({"loss": "expression", "options": {"tensors": [1]}}, "/options/tensors", "an object of tensors"),
         ({"loss": "expression", "options": {"tensors": {"w": "a"}}}, "/options/tensors/w", "no number"),
         ({"loss": "expression", "options": {"tensors": {"1": [1]}}}, "/options/tensors/1", "a name is"),

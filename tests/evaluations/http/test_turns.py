@@ -4,6 +4,7 @@ import asyncio
 import threading
 from typing import Any
 
+import httpx
 import pytest
 from starlette.responses import Response
 
@@ -90,6 +91,28 @@ def test_reports_that_are_being_made_leave_the_threads_of_losses_free(
 
     evaluations.run(scene())
     assert names == {"evaluation-reports"}
+
+
+@pytest.mark.parametrize("path", ["report", "comparison"])
+def test_reports_need_none_of_the_threads_that_all_share(evaluations: Evaluations, path: str) -> None:
+    """A caller who leaves gives up its turn, and what its thread has begun goes on: many could take all threads."""
+    runs = [evaluations.made() for _ in range(2)]
+    for run in runs:
+        evaluations.send(run, batch_id="a", **BATCH)
+    go = threading.Event()
+    asked = f"{PATH}/{runs[0]}/{path}?with={runs[1]}"
+
+    async def scene() -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        taken = [loop.run_in_executor(None, go.wait, 60) for _ in range(40)]  # as many as it may have, and more
+        try:
+            async with asyncio.timeout(30):
+                return await evaluations.http.get(asked, headers={"accept-encoding": "identity"})
+        finally:
+            go.set()
+            await asyncio.gather(*taken)
+
+    assert evaluations.run(scene()).status_code == 200
 
 
 def test_a_sealed_runs_report_is_made_once_for_each_form_and_name(
