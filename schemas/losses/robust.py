@@ -119,7 +119,7 @@ LOG_INPUT = "With log_input, input is the logarithm of the mean, of any sign: th
 class Deviance(WeightedRegression):
     """What deviances have: a predicted mean, or its logarithm, and the domains of an exponential dispersion model."""
 
-    workspace: ClassVar[int] = 10
+    workspace: ClassVar[int] = 16
 
     log_input: bool = Field(False, description="Whether input is the logarithm of the predicted mean.")
 

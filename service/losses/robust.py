@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -60,21 +61,51 @@ def deviance(power: float, x: torch.Tensor, y: torch.Tensor, *, log_input: bool)
     """The Tweedie deviance of each observation y, of a mean x or its logarithm."""
     if power == 0:
         return (y - (x.exp() if log_input else x)).square()
+    # Where both are close, the definition's terms cancel; there it is told by y/m - 1 and its logarithm.
+    with torch.no_grad():
+        close = (y > 0) & ((y.log() - x).abs() < CLOSE if log_input else (y - x).abs() < CLOSE * x)
+    near = torch.where(close, y, 1.0), torch.where(close, x, 0.0 if log_input else 1.0)
+    return 2 * torch.where(close, _close(power, *near, log_input), _defined(power, x, y, log_input))
+
+
+CLOSE: Final = 0.5
+"""How far from 1 their quotient may be (with `log_input`: from 0 its logarithm)."""
+
+
+def _close(power: float, y: torch.Tensor, x: torch.Tensor, log_input: bool) -> torch.Tensor:
+    """Half of it for positive y, near the mean m: by u = y/m - 1 and log(y/m)."""
+    if log_input:
+        log_ratio = y.log() - x
+        u = log_ratio.expm1()
+    else:
+        u = (y - x) / x
+        log_ratio = u.log1p()
+    if power == 2:
+        return u - log_ratio
+    low, high = 1 - power, 2 - power
+    to_high = torch.exp(high * x) if log_input else x.pow(high)
+    if power == 1:
+        return to_high * ((1 + u) * log_ratio - u)
+    return to_high * ((high * log_ratio).expm1() - high * u) / (low * high)
+
+
+def _defined(power: float, x: torch.Tensor, y: torch.Tensor, log_input: bool) -> torch.Tensor:
+    """Half of it, as it is defined."""
     if power == 1:
         mean, log_mean = (x.exp(), x) if log_input else (x, x.log())
         # entr(y) = -y log y is 0 at 0, and its gradient what it must be.
         negated: torch.Tensor = torch.special.entr(y)
-        return 2 * (mean - y - y * log_mean - negated)
+        return mean - y - y * log_mean - negated
     if power == 2:
         log_mean, ratio = (x, y * torch.exp(-x)) if log_input else (x.log(), y / x)
-        return 2 * (log_mean - y.log() + ratio - 1)
+        return log_mean - y.log() + ratio - 1
 
     def mean_to(exponent: float) -> torch.Tensor:
         return torch.exp(exponent * x) if log_input else x.pow(exponent)
 
     low, high = 1 - power, 2 - power
     alone = (y.clamp(min=0) if power < 0 else y).pow(high) / (low * high)
-    return 2 * (alone - y * mean_to(low) / low + mean_to(high) / high)
+    return alone - y * mean_to(low) / low + mean_to(high) / high
 
 
 @register(TweedieDeviance, half=False)

@@ -42,5 +42,5 @@ def test_the_kernels_are_what_computes_an_ordinary_request(loss: str, monkeypatc
     def no_autograd(*_: object, **__: object) -> Any:
         raise AssertionError("autograd was asked")
 
-    monkeypatch.setattr("torch.autograd.grad", no_autograd)
+    monkeypatch.setattr("service.compute.batch.backward_pass", no_autograd)
     answer({"loss": loss, **LOSSES[loss].about.example})
