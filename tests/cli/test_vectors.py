@@ -10,11 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from typer.testing import CliRunner
 
-from schemas.losses import LOSSES
 from service.cli import app
 from tests.vectors.made import made
 
@@ -63,12 +61,6 @@ def test_the_index_tells_origin_and_digests(tmp_path: Path) -> None:
 def test_one_form_alone_is_written(tmp_path: Path) -> None:
     assert run("mse_loss", "--out", str(tmp_path), "--format", "safetensors").exit_code == 0
     assert contents(tmp_path).keys() == {"index.json", "mse_loss.safetensors"}
-
-
-def test_without_names_every_loss_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.vectors.files.Made", lambda cls: made(cls.name))
-    assert run("--out", str(tmp_path)).exit_code == 0
-    assert contents(tmp_path).keys() == {"index.json"} | {f"{name}.json" for name in LOSSES}
 
 
 def test_an_unknown_loss_is_told_before_anything_is_written(tmp_path: Path) -> None:

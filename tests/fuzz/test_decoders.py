@@ -30,10 +30,17 @@ NUMBERS = st.one_of(st.integers(), st.integers(0, 9), st.floats())
 TEXTS = st.one_of(st.text(max_size=8), st.sampled_from([*LOSSES, *CODES.values(), "mean", "NaN", "float32", "AAAA"]))
 LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS)
 ANY = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4))
-OBJECTS = st.fixed_dictionaries(
-    {"loss": st.sampled_from(list(LOSSES))},
-    optional={name: ANY | st.lists(NUMBERS, max_size=4) for name in MEMBERS if name.isidentifier() and name != "loss"},
-)
+VALUES = ANY | st.lists(NUMBERS, max_size=4)
+
+
+def of(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Some of the loss's own members, and perhaps others'."""
+    own, others = (st.dictionaries(st.sampled_from(names), VALUES, max_size=6) for names in (OWN[name], MEMBERS))
+    return st.tuples(others, own).map(lambda drawn: {**drawn[0], **drawn[1], "loss": name})
+
+
+OWN = {name: sorted(cls.model_fields) for name, cls in LOSSES.items()}
+OBJECTS = st.sampled_from(list(LOSSES)).flatmap(of)
 SIZES = st.lists(st.integers(0, 4) | st.integers(-1, 2**64), max_size=4)
 ENTRIES = st.fixed_dictionaries(
     {

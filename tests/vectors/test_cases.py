@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from schemas.losses import LOSSES
 from schemas.problem import InvalidRequest
@@ -19,6 +21,7 @@ from schemas.request import LossRequest
 from schemas.tensor import read
 from schemas.vectors.answer import Vectors
 from schemas.vectors.plans import Plan, optional
+from service.cli import app
 from service.vectors import cases as drawn
 from service.vectors.answered import answer, jumps
 from service.vectors.cases import Undrawable, cases
@@ -225,3 +228,9 @@ def test_every_binary_vector_is_answered_as_it_says(client: InProcess, name: str
 
 def _under(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def test_the_command_without_names_writes_every_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.vectors.files.Made", lambda cls: made(cls.name))
+    assert CliRunner().invoke(app, ["vectors", "--out", str(tmp_path)]).exit_code == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"index.json"} | {f"{name}.json" for name in LOSSES}

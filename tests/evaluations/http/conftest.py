@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
 from service.settings import Settings
 from tests.asgi import InProcess
 
+INPUT = np.array([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [1.5, -0.25, 0.75]], np.float32)
+TARGET = np.array([0, 2, 1])
+MEMBERS: dict[str, Any] = {"input": INPUT.tolist(), "target": TARGET.tolist()}
+"""A batch of three samples for cross entropy."""
 PATH = "/v1/evaluations"
 
 
