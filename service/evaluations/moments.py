@@ -12,20 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums
+from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums, sums_and_squares
 from service.evaluations.slots import ODD_KINDS
 
 
 def sums_of(slots: NDArray[np.intp], values: NDArray[np.float64], shares: NDArray[np.float64]) -> dict[str, Sums]:
     """All sums that `Moments` needs, by slot. All are (n,); what is not finite counts as 0 (a share: as 1)."""
     values = _finite_or(values, 0.0)
-    found = {"value": sums(slots, values), "value_squared": products(slots, values, values)}
-    if np.all(shares == 1):
+    value, value_squared = sums_and_squares(slots, values)
+    found = {"value": value, "value_squared": value_squared}
+    if (shares == 1).all():
         return found
     shares = _finite_or(shares, 1.0)
     counts = np.bincount(slots)
     used = np.flatnonzero(counts)
-    plain, crossed, squared = sums(slots, shares), products(slots, values, shares), products(slots, shares, shares)
+    crossed = products(slots, values, shares)
+    plain, squared = sums_and_squares(slots, shares)
     excess, value_excess, excess_squared = {}, {}, {}
     for slot, n in zip(used.tolist(), counts[used].tolist(), strict=True):
         excess[slot] = plain[slot] - (n << UNIT)
