@@ -13,11 +13,14 @@ from schemas.operation import OperationResult
 from schemas.request import LossRequest
 from service.evaluations.exact import held
 from service.evaluations.hardest import HARD_BYTES
+from service.evaluations.moments import Moments, moments_of
 from service.evaluations.partial import Partial, partial_of
 from service.evaluations.run import NewBatch
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.scored import Scored
 from service.evaluations.scoring import figures, scored
+from service.evaluations.series import packed
+from service.evaluations.slots import ODD_KINDS
 
 BATCH_BYTES = 4000
 """About what a batch takes beside what grows with it."""
@@ -38,7 +41,18 @@ def new_batch(
     """
     found = scored(request, result, spec, given, pieces, batch_id)
     samples, partial = samples_of(found), partial_of(spec, found)
-    return NewBatch(batch_id, digest, partial, samples, figures(found, spec), memory_of(partial, samples))
+    moments = moments_in(partial, found)
+    answer = figures(found, moments, spec)
+    return NewBatch(batch_id, digest, partial, samples, packed(moments), answer, memory_of(partial, samples))
+
+
+def moments_in(partial: Partial, found: Scored) -> Moments:
+    """The exact sums of all samples: those of the partial, where these are all that there are."""
+    units = partial.cells["units"]
+    n = len(found.values)
+    if not n or "odd" in partial.cells or units[0][0] != 0 or units[1][0] != n:
+        return moments_of(found.values, found.shares)
+    return Moments.of(n, {name: own.get(0, 0) for name, own in partial.sums.items()}, (0,) * ODD_KINDS)
 
 
 def memory_of(partial: Partial, samples: Samples) -> int:

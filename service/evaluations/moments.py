@@ -7,13 +7,18 @@ sums are 0 and take no room.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums, sums_and_squares
+from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums_and_squares
 from service.evaluations.slots import ODD_KINDS
+
+NAMES: Final = ("value", "value_squared", "excess", "value_excess", "excess_squared")
+"""The sums that `Moments` needs."""
 
 
 def sums_of(slots: NDArray[np.intp], values: NDArray[np.float64], shares: NDArray[np.float64]) -> dict[str, Sums]:
@@ -53,6 +58,15 @@ def _finite_or(numbers: NDArray[np.float64], instead: float) -> NDArray[np.float
     return np.where(np.isfinite(numbers), numbers, instead)
 
 
+def moments_of(values: NDArray[np.float64], shares: NDArray[np.float64]) -> Moments:
+    """The sums of all values and shares, (n,), in one slot."""
+    at = np.zeros(len(values), np.intp)
+    found = {name: own.get(0, 0) for name, own in sums_of(at, values, shares).items()}
+    odd = odd_cells(at, values, shares)
+    kinds = np.zeros(ODD_KINDS, np.int64) if odd is None else np.bincount(odd, minlength=ODD_KINDS)
+    return Moments.of(len(values), found, kinds.tolist())
+
+
 @dataclass(slots=True)
 class Moments:
     """The sums of one slot: n units (samples, or a class's elements), with values v and shares w."""
@@ -66,6 +80,12 @@ class Moments:
     odd: tuple[int, ...]
     """How many values are NaN, infinite, minus infinite; then shares."""
 
+    @classmethod
+    def of(cls, n: int, sums: Mapping[str, int], odd: Sequence[int]) -> Moments:
+        """Of the sums that `sums_of` gives, those that are there."""
+        value, squared, excess, crossed, excess_squared = [sums.get(name, 0) for name in NAMES]
+        return cls(n, value, squared, excess, crossed, excess_squared, tuple(odd))
+
     @property
     def sum(self) -> float:
         """The sum of values, as IEEE arithmetic has it, rounded once."""
@@ -74,10 +94,11 @@ class Moments:
     @property
     def divisor(self) -> float:
         """The sum of shares."""
-        return _total(self._shares, self.odd[3:])
+        return _total(self.share, self.odd[3:])
 
     @property
-    def _shares(self) -> int:
+    def share(self) -> int:
+        """The exact sum of the finite shares, and of 1 for each other."""
         return (self.n << UNIT) + self.excess
 
     def loss(self, reduction: str) -> float:
@@ -87,7 +108,7 @@ class Moments:
         if any(self.odd):
             with np.errstate(all="ignore"):
                 return float(np.float64(self.sum) / np.float64(self.divisor))
-        return quotient(self.value, self._shares)
+        return quotient(self.value, self.share)
 
     def standard_error(self, reduction: str) -> float | None:
         """How far the loss may be from that of all data that the units were drawn from; `None` below two units.
@@ -105,9 +126,13 @@ class Moments:
         if reduction == "sum":
             # n v2 - v^2, in squares of the unit, over n - 1
             return root(n * self.value_squared - self.value**2, (n - 1) << 2 * UNIT)
-        v, w = self.value, self._shares
+        v, w = self.value, self.share
         if not w:
             return math.nan
+        if not (
+            self.excess or self.value_excess or self.excess_squared
+        ):  # all are 1: the same, and shorter
+            return root(n * (n * n * self.value_squared - n * v * v), (n - 1) * n**4 << 2 * UNIT)
         vw = self.value_excess + (v << UNIT)
         ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
         residuals = self.value_squared * w * w - 2 * v * vw * w + v * v * ww

@@ -14,6 +14,7 @@ from schemas.evaluation.spec import RunSpec
 from schemas.evaluation.task import Task, task_of
 from schemas.operation import OperationResult
 from schemas.request import LossRequest
+from service.evaluations.moments import Moments
 from service.evaluations.scored import Form, Scored
 
 Floats = NDArray[np.float64]
@@ -57,9 +58,9 @@ def scored(
     )
 
 
-def figures(found: Scored, spec: RunSpec) -> dict[str, Any]:
-    """A batch's own loss and counts: sums rounded once."""
-    total, divisor = math.fsum(found.values), math.fsum(found.shares)
+def figures(found: Scored, moments: Moments, spec: RunSpec) -> dict[str, Any]:
+    """A batch's own loss and counts: sums rounded once. The moments are those of its samples."""
+    total, divisor = moments.sum, moments.divisor
     return {
         "samples": len(found.values),
         "loss": total if spec.reduction == "sum" else _quotient(total, divisor),

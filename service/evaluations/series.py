@@ -7,12 +7,9 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from schemas.evaluation.spec import RunSpec
-from service.evaluations.exact import quotient, rounded, sums
-from service.evaluations.samples import Samples
+from service.evaluations.exact import UNIT, quotient, rounded
+from service.evaluations.moments import Moments
 
 NAN, POSITIVE, NEGATIVE = 1, 2, 4
 """What a sum holds beside finite numbers."""
@@ -20,9 +17,12 @@ HEAD: Final = struct.Struct("<BHB")
 """What it holds beside, the trailing zero bits that are left out, the bytes that follow."""
 
 
-def packed(samples: Samples) -> bytes:
+def packed(moments: Moments) -> bytes:
     """The exact sums of a batch's losses and shares, in a few bytes."""
-    return _packed(samples.losses) + _packed(samples.shares)
+    odd = moments.odd
+    # What is not finite stands for 1 among the shares: here they are the finite ones' alone.
+    shares = moments.share - (sum(odd[3:]) << UNIT)
+    return _packed(moments.value, odd[:3]) + _packed(shares, odd[3:])
 
 
 def series(batches: Iterable[tuple[int, bytes]], count: int, points: int, spec: RunSpec) -> list[dict[str, Any]]:
@@ -74,17 +74,9 @@ class _Part:
         return {"samples": self.samples, "loss": loss, "divisor": divisor}
 
 
-def _packed(numbers: NDArray[np.float64]) -> bytes:
-    finite = np.isfinite(numbers)
-    flags = 0
-    if not finite.all():
-        flags = (
-            NAN * bool(np.isnan(numbers).any())
-            | POSITIVE * bool((numbers == np.inf).any())
-            | NEGATIVE * bool((numbers == -np.inf).any())
-        )
-        numbers = numbers[finite]
-    total = sums(np.zeros(len(numbers), dtype=np.intp), numbers).get(0, 0)
+def _packed(total: int, odd: tuple[int, ...]) -> bytes:
+    nan, plus, minus = odd
+    flags = NAN * (nan > 0) | POSITIVE * (plus > 0) | NEGATIVE * (minus > 0)
     zeros = (total & -total).bit_length() - 1 if total else 0
     short = total >> zeros
     data = short.to_bytes(short.bit_length() // 8 + 1, "little", signed=True)

@@ -155,12 +155,13 @@ class Tallies:
 
 def total_of(tally: Tally) -> dict[str, Any]:
     """What every added batch is answered with beside its own figures."""
+    moments, reduction = tally.moments(), tally.spec.reduction
     return {
         "samples": tally.samples,
         "batches": tally.batches,
         "count": tally.count,
         "ignored": tally.ignored,
-        "loss": tally.loss,
-        "standard_error": tally.standard_error,
-        "divisor": tally.divisor,
+        "loss": moments.loss(reduction),
+        "standard_error": moments.standard_error(reduction),
+        "divisor": moments.divisor,
     }

@@ -107,18 +107,10 @@ class Tally:
         """The sums of one slot."""
         odd = self._cells.get("odd")
         first = slot * ODD_KINDS
-        value, squared, excess, crossed, excess_squared = [
-            self.sums.get(name, {}).get(slot, 0)
-            for name in ("value", "value_squared", "excess", "value_excess", "excess_squared")
-        ]
-        return Moments(
-            n=int(self._cells["units"][slot]) if "units" in self._cells else 0,
-            value=value,
-            value_squared=squared,
-            excess=excess,
-            value_excess=crossed,
-            excess_squared=excess_squared,
-            odd=(0,) * ODD_KINDS if odd is None else tuple(odd[first : first + ODD_KINDS].tolist()),
+        return Moments.of(
+            int(self._cells["units"][slot]) if "units" in self._cells else 0,
+            {name: own.get(slot, 0) for name, own in self.sums.items()},
+            (0,) * ODD_KINDS if odd is None else odd[first : first + ODD_KINDS].tolist(),
         )
 
     @property

@@ -19,7 +19,6 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from service.evaluations import series
 from service.evaluations.refusals import StoreBusy, StoreUnavailable
 from service.evaluations.run import Added, NewBatch
 from service.evaluations.store import adding, folding, runs
@@ -272,6 +271,6 @@ def _packed(one: _Batch) -> Packed:
         samples=len(new.samples),
         partial=new.partial.encode(),
         columns=new.samples.encode(),
-        sums=series.packed(new.samples),
+        sums=new.sums,
         answer=json.dumps(new.answer, separators=(",", ":")),
     )

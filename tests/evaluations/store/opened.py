@@ -13,10 +13,12 @@ from pydantic import SecretStr
 
 from schemas.evaluation.spec import RunSpec
 from service.evaluations.evaluations import Evaluations
+from service.evaluations.moments import moments_of
 from service.evaluations.partial import partial_of
 from service.evaluations.run import Added, NewBatch
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.scored import Scored
+from service.evaluations.series import packed
 from service.evaluations.tally import Tally
 from service.settings import Settings
 
@@ -89,6 +91,7 @@ def batch(number: int, samples: int = 4, batch_id: str | None = None, spec: RunS
         hashlib.sha256(values.tobytes()).digest()[:16],
         partial_of(spec, scored),
         Samples(values, ones, keys_of(batch_id, samples, None)),
+        packed(moments_of(values, ones)),
         {"samples": samples, "loss": float(values.mean()), "divisor": float(samples)},
         values.nbytes,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from schemas.evaluation.spec import RunSpec
+from service.evaluations.moments import moments_of
 from service.evaluations.refusals import NoSuchRun
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.series import packed, series
@@ -136,8 +137,8 @@ def test_a_series_of_no_batches_is_empty(store: Opened) -> None:
 
 def test_sums_that_are_not_finite_are_told_as_such() -> None:
     def point(losses: list[float], spec: RunSpec = SPEC) -> float:
-        samples = Samples(np.array(losses), np.ones(len(losses)), keys_of("b", len(losses), None))
-        (made,) = series([(len(losses), packed(samples))], 1, 1, spec)
+        moments = moments_of(np.array(losses), np.ones(len(losses)))
+        (made,) = series([(len(losses), packed(moments))], 1, 1, spec)
         return float(made["loss"])
 
     assert point([1.0, math.inf]) == math.inf
