@@ -129,9 +129,7 @@ class Moments:
         v, w = self.value, self.share
         if not w:
             return math.nan
-        if not (
-            self.excess or self.value_excess or self.excess_squared
-        ):  # all are 1: the same, and shorter
+        if not (self.excess or self.value_excess or self.excess_squared):  # all are 1: the same, and shorter
             return root(n * (n * n * self.value_squared - n * v * v), (n - 1) * n**4 << 2 * UNIT)
         vw = self.value_excess + (v << UNIT)
         ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
