@@ -123,7 +123,7 @@ def _add_losses(
 ) -> None:
     """The samples' own losses: their least and largest, the sketch, and the hardest."""
     losses = values
-    if spec.reduction == "mean":
+    if spec.reduction == "mean" and not (shares == 1).all():
         weighty = (shares != 0) | (values != 0)  # without a share there is no loss of its own
         if not weighty.all():
             there, values, shares = there[weighty], values[weighty], shares[weighty]
