@@ -100,6 +100,8 @@ def _added(
     slots: NDArray[np.intp], exponents: NDArray[np.int64], limbs: tuple[NDArray[np.int64], ...], shift: int
 ) -> Sums:
     """Sum(limb_i * 2^(27 i) * 2^(exponent + shift)) of each slot: first by slot and exponent, then in integers."""
+    if not len(slots):
+        return {}
     least = int(exponents.min())
     span = int(exponents.max()) - least + 1
     cells = slots * span + (exponents - least)
