@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 SMALL = (Case(32, 10, 800), Case(1000, 10, 240))
-WIDE = Case(64, 32_000, 40)
+WIDE = Case(64, 32_000, 16)
 """8 MB of logits a batch."""
 
 
