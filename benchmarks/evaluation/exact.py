@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.data import reference
+from benchmarks.evaluation.sender import started
 from benchmarks.http.servers import ROOT
 
 METRICS = ("accuracy", "f1", "calibration_error", "confusion_matrix")
@@ -90,18 +91,7 @@ def sender(servers: list[Served], run: str, order: list[int], options: argparse.
         "order": order,
         "made": False,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.evaluation.sender"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(told) + "\n")
-    process.stdin.close()
-    process.stdin = None  # `communicate` is not to close it again
-    return process
+    return started(told)
 
 
 def shuffled(servers: list[Served], run: str, options: argparse.Namespace) -> list[dict[str, float]]:

@@ -6,6 +6,7 @@ one JSON object with the calls, the retries, and the seconds.
 
 import http.client
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,8 +16,31 @@ import orjson
 
 from benchmarks.evaluation.data import batch
 from benchmarks.http.safetensors import write
+from benchmarks.http.servers import ROOT
 
 WAIT = 0.1
+
+
+def started(told: dict[str, Any]) -> "subprocess.Popen[str]":
+    """A process that sends what it is told: `origins`, `path`, `wire`, `rows`, `classes`, `order`.
+
+    With `made` it makes all bodies first, says "ready", and begins at a line on its input. Without, it begins now.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.evaluation.sender"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(told) + "\n")
+    if told["made"]:
+        process.stdin.flush()
+    else:
+        process.stdin.close()
+        process.stdin = None  # `communicate` is not to close it again
+    return process
 
 
 def body_of(wire: str, at: int, rows: int, classes: int) -> tuple[bytes, str, dict[str, str]]:

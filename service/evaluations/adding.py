@@ -13,11 +13,13 @@ from schemas.operation import OperationResult
 from schemas.request import LossRequest
 from service.evaluations.exact import held
 from service.evaluations.hardest import HARD_BYTES
+from service.evaluations.moments import NOTHING, is_void
 from service.evaluations.partial import Partial, partial_of
 from service.evaluations.run import NewBatch
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.scored import Scored
 from service.evaluations.scoring import figures, scored
+from service.evaluations.series import packed
 
 BATCH_BYTES = 4000
 """About what a batch takes beside what grows with it."""
@@ -38,7 +40,10 @@ def new_batch(
     """
     found = scored(request, result, spec, given, pieces, batch_id)
     samples, partial = samples_of(found), partial_of(spec, found)
-    return NewBatch(batch_id, digest, partial, samples, figures(partial, spec), memory_of(partial, samples))
+    moments = partial.moments()
+    void = is_void(spec, moments.n, partial.count)
+    own = figures(partial, NOTHING if void else moments, spec)
+    return NewBatch(batch_id, digest, partial, samples, packed(moments, void=void), own, memory_of(partial, samples))
 
 
 def memory_of(partial: Partial, samples: Samples) -> int:

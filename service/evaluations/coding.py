@@ -7,6 +7,7 @@ integers that hold it, little-endian.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any, Final
 
@@ -79,10 +80,15 @@ class _Reader:
 
 def _narrow(numbers: NDArray[np.int64] | list[int], blobs: list[bytes]) -> int:
     """Append non-negative integers in the narrowest type; tell which."""
-    array = np.asarray(numbers, np.int64)
-    most = int(array.max(initial=0))
+    if isinstance(numbers, list):
+        most = max(numbers, default=0)
+        if most <= 0xFF:  # as in most lists: no array is made of it
+            blobs.append(bytes(numbers))
+            return 0
+    else:
+        most = int(numbers.max(initial=0))
     width = (most > 0xFF) + (most > 0xFFFF) + (most > 0xFFFFFFFF)
-    blobs.append(array.astype(_WIDTHS[width]).tobytes())
+    blobs.append(np.asarray(numbers, _WIDTHS[width]).tobytes())
     return width
 
 
@@ -114,7 +120,9 @@ def _unpack_sums(count: int, widths: list[int], reader: _Reader) -> Sums:
 
 def _pack_cells(cells: Cells, blobs: list[bytes]) -> list[int]:
     keys, counts = cells
-    return [len(keys), _narrow(np.diff(keys, prepend=0), blobs), _narrow(counts, blobs)]
+    steps = keys.copy()
+    steps[1:] -= keys[:-1]
+    return [len(keys), _narrow(steps, blobs), _narrow(counts, blobs)]
 
 
 def _unpack_cells(count: int, widths: list[int], reader: _Reader) -> Cells:
@@ -123,18 +131,21 @@ def _unpack_cells(count: int, widths: list[int], reader: _Reader) -> Cells:
 
 
 def _pack_hard(hard: list[Hard], blobs: list[bytes]) -> list[Any]:
-    batches = sorted({one.batch_id for one in hard})
-    places = {batch_id: at for at, batch_id in enumerate(batches)}
-    blobs.append(np.array([one.loss for one in hard], "<f8").tobytes())
+    defined, negated, names, batch_ids, places, named, labels, groups = zip(*hard, strict=True)
+    batches = sorted(set(batch_ids))
+    numbered = {batch_id: at for at, batch_id in enumerate(batches)}
+    losses = 0.0 - np.array(negated, "<f8")
+    losses[~np.array(defined)] = math.nan
+    blobs.append(losses.tobytes())
     columns = (
-        [places[one.batch_id] for one in hard],
-        [one.place for one in hard],
-        [one.label + 1 for one in hard],
-        [one.group + 1 for one in hard],
+        [numbered[batch_id] for batch_id in batch_ids],
+        list(places),
+        [label + 1 for label in labels],
+        [group + 1 for group in groups],
     )
     widths = [_narrow(column, blobs) for column in columns]
-    ids = [one.id if one.named else None for one in hard]
-    return [len(hard), widths, batches, ids if any(one.named for one in hard) else None]
+    ids = [name if own else None for name, own in zip(names, named, strict=True)] if any(named) else None
+    return [len(hard), widths, batches, ids]
 
 
 def _unpack_hard(head: list[Any], reader: _Reader) -> list[Hard]:

@@ -29,23 +29,43 @@ ENTRY_BYTES: Final = 100
 _BITS = 53
 _HALF = 27
 _LOW = (1 << _HALF) - 1
-_FEW = 64
-"""Terms of which two limbs' sums fit into one int64: 2^(28 + 27) each."""
+_FEW = 192
+"""Terms up to which Python adds them one by one in less time than NumPy's calls take."""
+
+_Parts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def sums(slots: NDArray[np.intp], numbers: NDArray[np.float64]) -> Sums:
     """The sum of the numbers of each slot, in units of 2^-1074. Both are (n,); the numbers must be finite."""
-    mantissas, exponents = _parted(numbers)
-    limbs = (mantissas & _LOW, mantissas >> _HALF)
-    return _added(slots, exponents, limbs, UNIT - _BITS)
+    return _sums(slots, *_parted(numbers))
 
 
 def products(slots: NDArray[np.intp], left: NDArray[np.float64], right: NDArray[np.float64]) -> Sums:
     """The sum of each slot's products, in units of 2^-2148. All are (n,); the numbers must be finite."""
-    first, exponents = _parted(left)
-    second, others = (first, exponents) if right is left else _parted(right)
+    first = _parted(left)
+    return _products(slots, first, first if right is left else _parted(right))
+
+
+def sums_and_squares(slots: NDArray[np.intp], numbers: NDArray[np.float64]) -> tuple[Sums, Sums]:
+    """`sums`, and `products` of the numbers with themselves."""
+    parts = _parted(numbers)
+    return _sums(slots, *parts), _products(slots, parts, parts)
+
+
+def _sums(slots: NDArray[np.intp], mantissas: NDArray[np.int64], exponents: NDArray[np.int64]) -> Sums:
+    if len(slots) <= _FEW:
+        return _one_by_one(slots, exponents, mantissas.tolist(), UNIT - _BITS)
+    return _added(slots, exponents, (mantissas & _LOW, mantissas >> _HALF), UNIT - _BITS)
+
+
+def _products(slots: NDArray[np.intp], left: _Parts, right: _Parts) -> Sums:
+    first, second = left[0], right[0]
+    exponents = left[1] + right[1]
+    if len(slots) <= _FEW:
+        terms = [a * b for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+        return _one_by_one(slots, exponents, terms, PRODUCT_UNIT - 2 * _BITS)
     low, high = first & _LOW, first >> _HALF
-    low2, high2 = second & _LOW, second >> _HALF
+    low2, high2 = (low, high) if right is left else (second & _LOW, second >> _HALF)
     lowest, middle, highest = low * low2, high * low2 + low * high2, high * high2  # below 2^55 each
     limbs = (
         lowest & _LOW,
@@ -53,10 +73,10 @@ def products(slots: NDArray[np.intp], left: NDArray[np.float64], right: NDArray[
         (middle >> _HALF) + (highest & _LOW),
         highest >> _HALF,
     )
-    return _added(slots, exponents + others, limbs, PRODUCT_UNIT - 2 * _BITS)
+    return _added(slots, exponents, limbs, PRODUCT_UNIT - 2 * _BITS)
 
 
-def _parted(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _parted(numbers: NDArray[np.float64]) -> _Parts:
     """Integers below 2^53 and the exponents e, so that each number is its integer times 2^(e - 53)."""
     if len(numbers) > MAX_TERMS:
         raise ValueError(f"{len(numbers)} terms; at most {MAX_TERMS} are added at once")
@@ -64,13 +84,24 @@ def _parted(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np
     return (fractions * 2.0**_BITS).astype(np.int64), exponents.astype(np.int64)
 
 
+def _one_by_one(slots: NDArray[np.intp], exponents: NDArray[np.int64], terms: list[int], shift: int) -> Sums:
+    """Sum(term * 2^(exponent + shift)) of each slot."""
+    found: Sums = {}
+    if not terms:
+        return found
+    powers = exponents.tolist()
+    least = min(powers)
+    for slot, power, term in zip(slots.tolist(), powers, terms, strict=True):
+        found[slot] = found.get(slot, 0) + (term << power - least)
+    return {slot: _shifted(total, least + shift) for slot, total in found.items()}
+
+
 def _added(
     slots: NDArray[np.intp], exponents: NDArray[np.int64], limbs: tuple[NDArray[np.int64], ...], shift: int
 ) -> Sums:
     """Sum(limb_i * 2^(27 i) * 2^(exponent + shift)) of each slot: first by slot and exponent, then in integers."""
-    found: Sums = {}
     if not len(slots):
-        return found
+        return {}
     least = int(exponents.min())
     span = int(exponents.max()) - least + 1
     cells = slots * span + (exponents - least)
@@ -81,20 +112,19 @@ def _added(
         used, cells = np.unique(cells, return_inverse=True)
         columns = [np.bincount(cells, limb, len(used)) for limb in limbs]
     of_slots, of_exponents = np.divmod(used, span)
-    whole = [column.astype(np.int64) for column in columns]
-    width = _HALF
-    if len(slots) <= _FEW:
-        whole = [whole[at] + (whole[at + 1] << _HALF) for at in range(0, len(whole), 2)]
-        width = 2 * _HALF
-    rows = [column.tolist() for column in whole]
+    rows = [column.astype(np.int64).tolist() for column in columns]
+    found: Sums = {}
     for slot, exponent, *parts in zip(of_slots.tolist(), of_exponents.tolist(), *rows, strict=True):
         total = parts[-1]
         for part in parts[-2::-1]:
-            total = (total << width) + part
-        by = exponent + least + shift
-        # Below the least normal number mantissas end in as many zeros: nothing is lost to the right.
-        found[slot] = found.get(slot, 0) + (total << by if by >= 0 else total >> -by)
-    return found
+            total = (total << _HALF) + part
+        found[slot] = found.get(slot, 0) + (total << exponent)
+    return {slot: _shifted(total, least + shift) for slot, total in found.items()}
+
+
+def _shifted(total: int, by: int) -> int:
+    # Below the least normal number mantissas end in as many zeros: nothing is lost to the right.
+    return total << by if by >= 0 else total >> -by
 
 
 def merge(into: Sums, more: Sums) -> None:

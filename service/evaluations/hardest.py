@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,16 +56,22 @@ def hardest(scored: Scored, at: NDArray[np.intp], losses: NDArray[np.float64], l
         # Without ids the place decides: NaN, then losses, then places, so that only `limit` become objects.
         order = np.lexsort((chosen, -heights[chosen], ~np.isnan(losses[chosen])))
         chosen = chosen[order[:limit]]
-    labels = _labels(scored, at[chosen])
-    found = []
-    for place, loss, label in zip(at[chosen].tolist(), losses[chosen].tolist(), labels, strict=True):
-        defined = loss == loss  # noqa: PLR0124 - NaN is what differs from itself
-        name = "" if scored.sample_ids is None else scored.sample_ids[place]
-        group = -1 if scored.groups is None else int(scored.groups[place])
-        negated = 0.0 - loss if defined else 0.0
-        named = scored.sample_ids is not None
-        found.append(Hard(defined, negated, name, scored.batch_id, place, named, label, group))
-    return heapq.nsmallest(limit, found)
+    own, places = losses[chosen], at[chosen]
+    undefined = np.isnan(own)
+    negated = 0.0 - own
+    negated[undefined] = 0.0
+    listed, n = places.tolist(), len(places)
+    columns: tuple[Iterable[Any], ...] = (
+        (~undefined).tolist(),
+        negated.tolist(),
+        [""] * n if scored.sample_ids is None else [scored.sample_ids[place] for place in listed],
+        [scored.batch_id] * n,
+        listed,
+        [scored.sample_ids is not None] * n,
+        _labels(scored, places),
+        [-1] * n if scored.groups is None else scored.groups[places].tolist(),
+    )
+    return sorted(map(Hard._make, zip(*columns, strict=True)))[:limit]
 
 
 def _labels(scored: Scored, at: NDArray[np.intp]) -> list[int]:
@@ -73,6 +79,8 @@ def _labels(scored: Scored, at: NDArray[np.intp]) -> list[int]:
     if scored.element_classes is None:
         return [-1] * len(at)
     n = len(scored.values)
+    if np.array_equal(scored.element_samples, np.arange(n)):  # an element each
+        return scored.element_classes[at].tolist()  # type: ignore[no-any-return]
     sizes = np.bincount(scored.element_samples, minlength=n)
     labels = np.full(n, -1, np.int64)
     labels[scored.element_samples] = scored.element_classes

@@ -7,28 +7,34 @@ sums are 0 and take no room.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.evaluation.spec import RunSpec
 from schemas.losses import LOSSES
-from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums
+from service.evaluations.exact import UNIT, Sums, products, quotient, root, rounded, sums_and_squares
 from service.evaluations.slots import ODD_KINDS
+
+NAMES: Final = ("value", "value_squared", "excess", "value_excess", "excess_squared")
+"""The sums that `Moments` needs."""
 
 
 def sums_of(slots: NDArray[np.intp], values: NDArray[np.float64], shares: NDArray[np.float64]) -> dict[str, Sums]:
     """All sums that `Moments` needs, by slot. All are (n,); what is not finite counts as 0 (a share: as 1)."""
     values = _finite_or(values, 0.0)
-    found = {"value": sums(slots, values), "value_squared": products(slots, values, values)}
-    if np.all(shares == 1):
+    value, value_squared = sums_and_squares(slots, values)
+    found = {"value": value, "value_squared": value_squared}
+    if (shares == 1).all():
         return found
     shares = _finite_or(shares, 1.0)
     counts = np.bincount(slots)
     used = np.flatnonzero(counts)
-    plain, crossed, squared = sums(slots, shares), products(slots, values, shares), products(slots, shares, shares)
+    crossed = products(slots, values, shares)
+    plain, squared = sums_and_squares(slots, shares)
     excess, value_excess, excess_squared = {}, {}, {}
     for slot, n in zip(used.tolist(), counts[used].tolist(), strict=True):
         excess[slot] = plain[slot] - (n << UNIT)
@@ -67,6 +73,12 @@ class Moments:
     odd: tuple[int, ...]
     """How many values are NaN, infinite, minus infinite; then shares."""
 
+    @classmethod
+    def of(cls, n: int, sums: Mapping[str, int], odd: Sequence[int]) -> Moments:
+        """Of the sums that `sums_of` gives, those that are there."""
+        value, squared, excess, crossed, excess_squared = [sums.get(name, 0) for name in NAMES]
+        return cls(n, value, squared, excess, crossed, excess_squared, tuple(odd))
+
     @property
     def sum(self) -> float:
         """The sum of values, as IEEE arithmetic has it, rounded once."""
@@ -75,10 +87,11 @@ class Moments:
     @property
     def divisor(self) -> float:
         """The sum of shares."""
-        return _total(self._shares, self.odd[3:])
+        return _total(self.share, self.odd[3:])
 
     @property
-    def _shares(self) -> int:
+    def share(self) -> int:
+        """The exact sum of the finite shares, and of 1 for each other."""
         return (self.n << UNIT) + self.excess
 
     def loss(self, reduction: str) -> float:
@@ -88,7 +101,7 @@ class Moments:
         if any(self.odd):
             with np.errstate(all="ignore"):
                 return float(np.float64(self.sum) / np.float64(self.divisor))
-        return quotient(self.value, self._shares)
+        return quotient(self.value, self.share)
 
     def standard_error(self, reduction: str) -> float | None:
         """How far the loss may be from that of all data that the units were drawn from; `None` below two units.
@@ -106,27 +119,23 @@ class Moments:
         if reduction == "sum":
             # n v2 - v^2, in squares of the unit, over n - 1
             return root(n * self.value_squared - self.value**2, (n - 1) << 2 * UNIT)
-        v, w = self.value, self._shares
+        v, w = self.value, self.share
         if not w:
             return math.nan
+        if not (self.excess or self.value_excess or self.excess_squared):  # all are 1: the same, and shorter
+            return root(n * (n * n * self.value_squared - n * v * v), (n - 1) * n**4 << 2 * UNIT)
         vw = self.value_excess + (v << UNIT)
         ww = self.excess_squared + (self.excess << UNIT + 1) + (n << 2 * UNIT)
         residuals = self.value_squared * w * w - 2 * v * vw * w + v * v * ww
         return root(n * residuals, (n - 1) * w**4)
 
 
-def moments_of(spec: RunSpec, sums: Mapping[str, Sums], slot: int, n: int, odd: tuple[int, ...], count: int) -> Moments:
-    """Those of a slot of what `sums_of` gave, with n units and so many elements that contribute.
+NOTHING: Final = Moments(0, 0, 0, 0, 0, 0, (0,) * ODD_KINDS)
 
-    Without any element they are of nothing, where the loss says that its means then are.
-    """
-    if not count and n and LOSSES[spec.loss].void_without_elements(spec.options):
-        return Moments(0, 0, 0, 0, 0, 0, (0,) * ODD_KINDS)
-    value, squared, excess, crossed, excess_squared = [
-        sums.get(name, {}).get(slot, 0)
-        for name in ("value", "value_squared", "excess", "value_excess", "excess_squared")
-    ]
-    return Moments(n, value, squared, excess, crossed, excess_squared, odd)
+
+def is_void(spec: RunSpec, n: int, count: int) -> bool:
+    """Whether n units of which so many elements contribute are as nothing: without any, as some losses' means are."""
+    return bool(n and not count and LOSSES[spec.loss].void_without_elements(spec.options))
 
 
 def _total(total: int, odd: tuple[int, ...]) -> float:

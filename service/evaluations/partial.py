@@ -15,7 +15,7 @@ from service.evaluations.coding import Cells, packed, unpacked
 from service.evaluations.exact import Sums
 from service.evaluations.hardest import Hard, hardest
 from service.evaluations.metrics.plan import plan_of
-from service.evaluations.moments import Moments, moments_of, odd_cells, sums_of
+from service.evaluations.moments import Moments, odd_cells, sums_of
 from service.evaluations.scored import Misfit, Scored
 from service.evaluations.slots import ODD_KINDS, Slots
 
@@ -35,11 +35,10 @@ class Partial:
     cells: dict[str, Cells] = field(default_factory=dict)
     hardest: list[Hard] = field(default_factory=list)
 
-    def whole(self, spec: RunSpec) -> Moments:
+    def moments(self) -> Moments:
         """The sums of all its samples together."""
-        return moments_of(
-            spec, self.sums, 0, n=self._first("units", 1)[0], odd=self._first("odd", ODD_KINDS), count=self.count
-        )
+        own = {name: sums.get(0, 0) for name, sums in self.sums.items()}
+        return Moments.of(self._first("units", 1)[0], own, self._first("odd", ODD_KINDS))
 
     def _first(self, name: str, size: int) -> tuple[int, ...]:
         """The counts of the first cells of that name."""
@@ -139,7 +138,7 @@ def _add_losses(
 ) -> None:
     """The samples' own losses: their least and largest, the sketch, and the hardest."""
     losses = values
-    if spec.reduction == "mean":
+    if spec.reduction == "mean" and not (shares == 1).all():
         weighty = (shares != 0) | (values != 0)  # without a share there is no loss of its own
         if not weighty.all():
             there, values, shares = there[weighty], values[weighty], shares[weighty]

@@ -87,5 +87,6 @@ class Retention:
             except Exception:
                 log.exception("a sweep of evaluations failed; the next one tries again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), EVERY_SECONDS)
+                async with asyncio.timeout(EVERY_SECONDS):  # Python 3.11's wait_for may lose a cancellation
+                    await self._woken.wait()
             self._woken.clear()

@@ -35,7 +35,8 @@ class Run:
 class NewBatch:
     """A computed batch, to be made part of its run.
 
-    `digest` is of what was sent: the same id with another digest is refused. `answer` are the batch's own figures, as
+    `digest` is of what was sent: the same id with another digest is refused. `sums` are the exact sums of its samples
+    (`service.evaluations.series.packed`). `answer` are the batch's own figures, as
     JSON can hold them; a retry is answered with them. `nbytes` is what the batch takes in memory
     (`service.evaluations.adding.memory_of`): so much is bounded while it waits.
     """
@@ -44,6 +45,7 @@ class NewBatch:
     digest: bytes
     partial: Partial
     samples: Samples
+    sums: bytes
     answer: dict[str, Any]
     nbytes: int
 

@@ -14,6 +14,7 @@ from schemas.evaluation.spec import RunSpec
 from schemas.evaluation.task import Task, task_of
 from schemas.operation import OperationResult
 from schemas.request import LossRequest
+from service.evaluations.moments import Moments
 from service.evaluations.partial import Partial
 from service.evaluations.scored import Form, Scored
 
@@ -58,13 +59,12 @@ def scored(
     )
 
 
-def figures(partial: Partial, spec: RunSpec) -> dict[str, Any]:
+def figures(partial: Partial, moments: Moments, spec: RunSpec) -> dict[str, Any]:
     """A batch's own loss and counts: those of a run that has this batch alone, to the bit."""
-    whole = partial.whole(spec)
     return {
         "samples": partial.samples,
-        "loss": whole.loss(spec.reduction),
-        "divisor": whole.divisor,
+        "loss": moments.loss(spec.reduction),
+        "divisor": moments.divisor,
         "count": partial.count,
         "ignored": partial.ignored,
     }

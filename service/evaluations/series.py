@@ -7,22 +7,24 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from schemas.evaluation.spec import RunSpec
-from service.evaluations.exact import quotient, rounded, sums
-from service.evaluations.samples import Samples
+from service.evaluations.exact import UNIT, quotient, rounded
+from service.evaluations.moments import Moments
 
 NAN, POSITIVE, NEGATIVE = 1, 2, 4
 """What a sum holds beside finite numbers."""
+VOID = 8
+"""Of a sum of shares: batches with no others beside them are as nothing (`service.evaluations.moments.is_void`)."""
 HEAD: Final = struct.Struct("<BHB")
 """What it holds beside, the trailing zero bits that are left out, the bytes that follow."""
 
 
-def packed(samples: Samples) -> bytes:
-    """The exact sums of a batch's losses and shares, in a few bytes."""
-    return _packed(samples.losses) + _packed(samples.shares)
+def packed(moments: Moments, *, void: bool) -> bytes:
+    """The exact sums of a batch's losses and shares, in a few bytes; and whether it is as nothing."""
+    odd = moments.odd
+    # What is not finite stands for 1 among the shares: here they are the finite ones' alone.
+    shares = moments.share - (sum(odd[3:]) << UNIT)
+    return _packed(moments.value, odd[:3]) + _packed(shares, odd[3:], VOID * void)
 
 
 def series(batches: Iterable[tuple[int, bytes]], count: int, points: int, spec: RunSpec) -> list[dict[str, Any]]:
@@ -47,6 +49,7 @@ class _Part:
 
     def __init__(self) -> None:
         self.samples = 0
+        self.void = True
         self.totals = [0, 0]
         self.flags = [0, 0]
 
@@ -56,35 +59,28 @@ class _Part:
         for which in (0, 1):
             flags, zeros, length = HEAD.unpack_from(data, at)
             at += HEAD.size
-            self.flags[which] |= flags
+            self.flags[which] |= flags & ~VOID
             self.totals[which] += int.from_bytes(data[at : at + length], "little", signed=True) << zeros
             at += length
+        self.void &= not samples or bool(flags & VOID)  # the shares' own flags
 
     def figures(self, spec: RunSpec) -> dict[str, Any]:
+        totals, own = ([0, 0], [0, 0]) if self.void else (self.totals, self.flags)
         total, divisor = (
-            rounded(exact) if not flags else _not_finite(flags)
-            for exact, flags in zip(self.totals, self.flags, strict=True)
+            rounded(exact) if not flags else _not_finite(flags) for exact, flags in zip(totals, own, strict=True)
         )
         if spec.reduction == "sum":
             loss = total
-        elif any(self.flags):
+        elif any(own):
             loss = total / divisor if divisor else math.nan
         else:
-            loss = quotient(*self.totals)
+            loss = quotient(*totals)
         return {"samples": self.samples, "loss": loss, "divisor": divisor}
 
 
-def _packed(numbers: NDArray[np.float64]) -> bytes:
-    finite = np.isfinite(numbers)
-    flags = 0
-    if not finite.all():
-        flags = (
-            NAN * bool(np.isnan(numbers).any())
-            | POSITIVE * bool((numbers == np.inf).any())
-            | NEGATIVE * bool((numbers == -np.inf).any())
-        )
-        numbers = numbers[finite]
-    total = sums(np.zeros(len(numbers), dtype=np.intp), numbers).get(0, 0)
+def _packed(total: int, odd: tuple[int, ...], void: int = 0) -> bytes:
+    nan, plus, minus = odd
+    flags = void | NAN * (nan > 0) | POSITIVE * (plus > 0) | NEGATIVE * (minus > 0)
     zeros = (total & -total).bit_length() - 1 if total else 0
     short = total >> zeros
     data = short.to_bytes(short.bit_length() // 8 + 1, "little", signed=True)

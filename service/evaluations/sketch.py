@@ -33,7 +33,7 @@ CELLS: Final = 2 * _ZERO + 1
 def cells(losses: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bucket of each finite loss, in the order of losses: the library's keys, those of negative losses mirrored."""
     sizes = np.abs(losses)
-    fractions, exponents = np.frexp(np.clip(sizes, _LEAST, _MOST))
+    fractions, exponents = np.frexp(np.minimum(np.maximum(sizes, _LEAST), _MOST))
     s = 2 * fractions - 1
     logarithms = ((_MAPPING.A * s + _MAPPING.B) * s + _MAPPING.C) * s + (exponents - 1)
     steps = np.ceil(logarithms * _MULTIPLIER).astype(np.int64) - (_FIRST - 1)

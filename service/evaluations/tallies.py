@@ -48,15 +48,36 @@ class _Running:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else reads or folds it in the block; what an error leaves of it is thrown away."""
-        with self.lock:
-            try:
-                yield
-            except EvaluationRefused:
-                raise  # by the database, between two batches
-            except BaseException:
-                # Part of a batch may be in it, and would be counted twice: it is folded anew when it is asked for.
-                self.tally, self.seq, self.saved, self.nbytes = None, 0, 0, 0
-                raise
+        with self.lock, self._whole():
+            yield
+
+    @contextmanager
+    def held_now(self) -> Iterator[bool]:
+        """The same without waiting: False where somebody else holds it."""
+        if not self.lock.acquire(blocking=False):
+            yield False
+            return
+        try:
+            with self._whole():
+                yield True
+        finally:
+            self.lock.release()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except EvaluationRefused:
+            raise  # by the database, between two batches
+        except BaseException:
+            # Part of a batch may be in it, and would be counted twice: it is folded anew when it is asked for.
+            self.tally, self.seq, self.saved, self.nbytes = None, 0, 0, 0
+            raise
+
+    def follows(self, seqs: list[int], least: int) -> bool:
+        """Whether these batches are the next ones, reach as far as `least`, and no tally is to be saved after them."""
+        last = self.seq + len(seqs)
+        return seqs == list(range(self.seq + 1, last + 1)) and least <= last < self.saved + SNAPSHOT_EVERY
 
 
 class Tallies:
@@ -91,18 +112,33 @@ class Tallies:
         """
         running = self._of(run_id)
         with running.held():
-            tally = running.tally
-            for seq, partial in added:
-                if tally is None or seq > running.seq + 1:  # others' batches lie between
-                    tally = self._catch_up(run_id, running)
-                if seq == running.seq + 1:
-                    tally.add(partial)
-                    running.seq = seq
-            if tally is None or running.seq < least:
+            tally = self._folded(run_id, running, added)
+            if running.seq < least:
                 tally = self._catch_up(run_id, running)
             running.nbytes = tally.nbytes
             due = running.seq - running.saved >= SNAPSHOT_EVERY
             return total_of(tally), self._snapshot(run_id, running, tally) if due else None
+
+    def fold_now(self, run_id: str, added: list[tuple[int, Partial]], least: int) -> dict[str, Any] | None:
+        """What `fold` answers. `None` where it would read, save or wait for others: then nothing is folded."""
+        running = self._of(run_id)
+        with running.held_now() as held:
+            if not held or running.tally is None or not running.follows([seq for seq, _ in added], least):
+                return None
+            tally = self._folded(run_id, running, added)
+            running.nbytes = tally.nbytes
+            return total_of(tally)
+
+    def _folded(self, run_id: str, running: _Running, added: list[tuple[int, Partial]]) -> Tally:
+        """The tally with these batches, and with others' that lie between."""
+        tally = running.tally
+        for seq, partial in added:
+            if tally is None or seq > running.seq + 1:
+                tally = self._catch_up(run_id, running)
+            if seq == running.seq + 1:
+                tally.add(partial)
+                running.seq = seq
+        return self._catch_up(run_id, running) if tally is None else tally
 
     def snapshot(self, run_id: str) -> Snapshot:
         """The tally of all committed batches, to be saved. Raises as `current` does."""
@@ -155,12 +191,13 @@ class Tallies:
 
 def total_of(tally: Tally) -> dict[str, Any]:
     """What every added batch is answered with beside its own figures."""
+    moments, reduction = tally.moments(), tally.spec.reduction
     return {
         "samples": tally.samples,
         "batches": tally.batches,
         "count": tally.count,
         "ignored": tally.ignored,
-        "loss": tally.loss,
-        "standard_error": tally.standard_error,
-        "divisor": tally.divisor,
+        "loss": moments.loss(reduction),
+        "standard_error": moments.standard_error(reduction),
+        "divisor": moments.divisor,
     }

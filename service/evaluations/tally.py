@@ -15,7 +15,7 @@ from service.evaluations.cells import sparse
 from service.evaluations.exact import Sums, held, merge
 from service.evaluations.hardest import HARD_BYTES, Hard, merged
 from service.evaluations.metrics.plan import plan_of
-from service.evaluations.moments import Moments, moments_of
+from service.evaluations.moments import NOTHING, Moments, is_void
 from service.evaluations.partial import Partial
 from service.evaluations.results import results_of
 from service.evaluations.slots import ODD_KINDS, Slots
@@ -108,13 +108,13 @@ class Tally:
         odd = self._cells.get("odd")
         first = slot * ODD_KINDS
         group = slot - self.slots.first_group
-        return moments_of(
-            self.spec,
-            self.sums,
-            slot,
-            n=int(self._cells["units"][slot]) if "units" in self._cells else 0,
-            odd=(0,) * ODD_KINDS if odd is None else tuple(odd[first : first + ODD_KINDS].tolist()),
-            count=int(self.cells("elements")[group]) if group >= 0 else self.count,
+        n = int(self._cells["units"][slot]) if "units" in self._cells else 0
+        if is_void(self.spec, n, int(self.cells("elements")[group]) if group >= 0 else self.count):
+            return NOTHING
+        return Moments.of(
+            n,
+            {name: own.get(slot, 0) for name, own in self.sums.items()},
+            (0,) * ODD_KINDS if odd is None else odd[first : first + ODD_KINDS].tolist(),
         )
 
     @property

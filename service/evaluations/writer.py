@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 import time
 from collections import deque
@@ -19,11 +18,11 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from service.evaluations import series
+from service.evaluations.group import PlacedBatches, Waiting, Written, added, by_run, packed, tell
 from service.evaluations.refusals import StoreBusy, StoreUnavailable
 from service.evaluations.run import Added, NewBatch
 from service.evaluations.store import adding, folding, runs
-from service.evaluations.store.adding import Outcome, Packed, Placed, Room
+from service.evaluations.store.adding import Outcome, Packed, Room
 from service.evaluations.store.database import Database
 from service.evaluations.store.runs import Limits
 from service.evaluations.tallies import Snapshot, Tallies
@@ -36,20 +35,12 @@ MOST_WAITING_BYTES = 512 << 20
 GROUP = 512
 GROUP_BYTES = 64 << 20
 """Batches written in one transaction; one that is larger is written alone."""
+FOLD_BYTES = 1 << 20
+"""Batches that take no more than this are folded by the thread that wrote them: to hand them over would take longer."""
 VOLUME_SECONDS = 5.0
 """How old the sum of what other processes have stored may be."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Batch:
-    """A batch that waits to be written, and who waits for it."""
-
-    run_id: str
-    owner: str | None
-    new: NewBatch
-    done: asyncio.Future[Added]
 
 
 @dataclass(slots=True)
@@ -67,14 +58,14 @@ class Writer:
         self._database = database
         self._tallies = tallies
         self._limits = limits
-        self._queue: deque[_Batch | _Change[Any]] = deque()
+        self._queue: deque[Waiting | _Change[Any]] = deque()
         self._waiting = 0
         self._waiting_bytes = 0
         self._woken = asyncio.Event()
         self._closing = False
         self._stored, self._stored_at = 0, -VOLUME_SECONDS
         self._writing = ThreadPoolExecutor(1, "evaluations-writer")
-        # Apart from the writer: while a group is folded, the next one is written.
+        # What takes longer is folded apart from the writer: meanwhile the next group is written.
         self._folding = ThreadPoolExecutor(1, "evaluations-folder")
         self._later: set[asyncio.Task[Any]] = set()
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -87,7 +78,7 @@ class Writer:
         self._waiting += 1
         self._waiting_bytes += new.nbytes
         try:
-            self._put(_Batch(run_id, owner, new, done))
+            self._put(Waiting(run_id, owner, new, done))
             return await done
         finally:
             self._waiting -= 1
@@ -117,7 +108,7 @@ class Writer:
         self._writing.shutdown()
         self._folding.shutdown()
 
-    def _put(self, one: _Batch | _Change[Any]) -> None:
+    def _put(self, one: Waiting | _Change[Any]) -> None:
         if self._closing:
             raise StoreUnavailable("the server ends")
         self._queue.append(one)
@@ -145,14 +136,14 @@ class Writer:
             if group := [one for one in group if not one.done.done()]:
                 loop = asyncio.get_running_loop()
                 written = await loop.run_in_executor(self._writing, self._write, group)
-                self._soon(self._answer(group, written))
+                self._answer(group, written)
         except Exception as error:
             log.exception("batches cannot be stored")
             for one in group:
                 if not one.done.done():
                     one.done.set_exception(error)
 
-    def _gather(self, group: list[_Batch]) -> None:
+    def _gather(self, group: list[Waiting]) -> None:
         """Take the batches at the queue's head into a group, as many as one has."""
         nbytes = sum(one.new.nbytes for one in group)
         while self._queue and len(group) < GROUP:
@@ -177,17 +168,33 @@ class Writer:
             if not change.done.done():
                 change.done.set_result(result)
 
-    def _write(self, group: list[_Batch]) -> list[Outcome | Exception]:
-        """Write a group; for each batch its outcome. On the writing thread."""
+    def _write(self, group: list[Waiting]) -> Written:
+        """Write a group, and fold what takes no time to speak of. On the writing thread."""
         packs: list[Packed | Exception] = []
         for one in group:
             try:
-                packs.append(_packed(one))
+                packs.append(packed(one))
             except Exception as error:  # noqa: BLE001 # one that cannot be packed fails alone
                 packs.append(error)
         sound = [pack for pack in packs if isinstance(pack, Packed)]
         outcomes = iter(self._transact(sound))
-        return [pack if isinstance(pack, Exception) else next(outcomes) for pack in packs]
+        found = [pack if isinstance(pack, Exception) else next(outcomes) for pack in packs]
+        return Written(found, self._fold_now(group, found))
+
+    def _fold_now(self, group: list[Waiting], outcomes: list[Outcome | Exception]) -> dict[str, dict[str, Any]]:
+        """The totals of runs that could be folded at once; those of others are left to the folding thread."""
+        totals: dict[str, dict[str, Any]] = {}
+        if sum([one.new.nbytes for one in group]) > FOLD_BYTES:
+            return totals
+        for run_id, placed in by_run(group, outcomes).items():
+            try:
+                total = self._tallies.fold_now(run_id, *added(placed))
+            except Exception:
+                log.exception("batches of %s are folded anew", run_id)  # they are stored: `fold` reads them
+                continue
+            if total is not None:
+                totals[run_id] = total
+        return totals
 
     def _transact(self, packs: list[Packed]) -> list[Outcome | Exception]:
         try:
@@ -215,22 +222,21 @@ class Writer:
         self._stored += before - room.bytes_of_store
         return outcomes
 
-    async def _answer(self, group: list[_Batch], written: list[Outcome | Exception]) -> None:
-        """Fold what was written, and tell those that wait."""
-        by_run: dict[str, list[tuple[_Batch, Placed]]] = {}
-        for one, outcome in zip(group, written, strict=True):
-            if isinstance(outcome, Placed):
-                by_run.setdefault(one.run_id, []).append((one, outcome))
-            elif not one.done.done():
+    def _answer(self, group: list[Waiting], written: Written) -> None:
+        """Tell those that wait what came of their batches, as soon as these are folded."""
+        for one, outcome in zip(group, written.outcomes, strict=True):
+            if isinstance(outcome, Exception) and not one.done.done():
                 one.done.set_exception(outcome)
-        for run_id, placed in by_run.items():
-            await self._tell(run_id, placed)
+        for run_id, placed in by_run(group, written.outcomes).items():
+            total = written.totals.get(run_id)
+            if total is None:
+                self._soon(self._fold(run_id, placed))
+            else:
+                tell(placed, total)
 
-    async def _tell(self, run_id: str, placed: list[tuple[_Batch, Placed]]) -> None:
+    async def _fold(self, run_id: str, placed: PlacedBatches) -> None:
         """Fold the stored batches of one run, and tell those that wait for them."""
-        added = [(place.seq, one.new.partial) for one, place in placed if not place.duplicate]
-        least = max(place.seq for _, place in placed)
-        fold = functools.partial(self._tallies.fold, run_id, added, least)
+        fold = functools.partial(self._tallies.fold, run_id, *added(placed))
         try:
             total, snapshot = await asyncio.get_running_loop().run_in_executor(self._folding, fold)
         except Exception as error:  # noqa: BLE001 # they are told, and ask again: the batches are stored
@@ -238,9 +244,7 @@ class Writer:
                 if not one.done.done():
                     one.done.set_exception(error)
             return
-        for one, place in placed:
-            if not one.done.done():
-                one.done.set_result(Added(place.seq, place.duplicate, place.answer, total))
+        tell(placed, total)
         if snapshot is not None and not self._closing:
             self._soon(self.save(snapshot))
 
@@ -261,18 +265,3 @@ class Writer:
         task = asyncio.get_running_loop().create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
-
-
-def _packed(one: _Batch) -> Packed:
-    new = one.new
-    return Packed(
-        run_id=one.run_id,
-        owner=one.owner,
-        batch_id=new.batch_id,
-        digest=new.digest,
-        samples=len(new.samples),
-        partial=new.partial.encode(),
-        columns=new.samples.encode(),
-        sums=series.packed(new.samples),
-        answer=json.dumps(new.answer, separators=(",", ":")),
-    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,14 @@ from service.evaluations import exact
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = st.lists(FINITE, max_size=60)
 PAIRS = st.lists(st.tuples(st.integers(0, 5), FINITE, FINITE), max_size=60)
+
+
+@pytest.fixture(scope="module", params=[0, exact._FEW], autouse=True)
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All tests take both ways of adding: with NumPy, and a few terms one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_FEW", request.param)
+        yield
 
 
 def _sum(numbers: list[float]) -> int:
@@ -45,6 +54,7 @@ def test_sums_and_products_of_slots_are_those_of_fractions(rows: list[tuple[int,
     right = np.array([b for _, _, b in rows], np.float64)
     added, crossed = exact.sums(slots, left), exact.products(slots, left, right)
     squared = exact.products(slots, left, left)
+    assert exact.sums_and_squares(slots, left) == (added, squared)
     for slot in range(6):
         own = [(Fraction(a), Fraction(b)) for at, a, b in rows if at == slot]
         assert Fraction(added.get(slot, 0), 1 << exact.UNIT) == sum([a for a, _ in own], Fraction(0))

@@ -25,6 +25,7 @@ from service.compute.operations.register import FUNCTIONS
 from service.compute.transfer import open_device
 from service.evaluations.adding import new_batch
 from service.evaluations.run import NewBatch
+from service.evaluations.series import series
 from service.evaluations.tally import Tally
 
 DEVICE = open_device("cpu")
@@ -221,11 +222,14 @@ def test_where_nothing_takes_part_a_run_and_its_batches_say_what_one_call_does(m
         assert request is not None
         wanted = float(compute([request], DEVICE)[0].loss)
         spec = RunSpec(loss=members["loss"], options=options, reduction="mean" if reduction == "mean" else "sum")
-        tally = Tally(spec)
+        tally, sums = Tally(spec), []
         for batch in batches:
             added = batch_of(batch, spec)
             tally.add(added.partial)
+            sums.append((len(added.samples), added.sums))
             assert added.answer["loss"] == pytest.approx(wanted, nan_ok=True)
+        (point,) = series(sums, len(sums), 1, spec)
+        assert point["loss"] == pytest.approx(wanted, nan_ok=True)
         assert tally.loss == pytest.approx(wanted, nan_ok=True)
         assert tally.results()["loss"] == pytest.approx(wanted, nan_ok=True)
 

@@ -17,6 +17,7 @@ from service.evaluations.partial import partial_of
 from service.evaluations.run import Added, NewBatch
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.scored import Scored
+from service.evaluations.series import packed
 from service.evaluations.tally import Tally
 from service.settings import Settings
 
@@ -84,11 +85,13 @@ def batch(number: int, samples: int = 4, batch_id: str | None = None, spec: RunS
         element_shares=ones,
         element_samples=np.arange(samples),
     )
+    partial = partial_of(spec, scored)
     return NewBatch(
         batch_id,
         hashlib.sha256(values.tobytes()).digest()[:16],
-        partial_of(spec, scored),
+        partial,
         Samples(values, ones, keys_of(batch_id, samples, None)),
+        packed(partial.moments(), void=False),
         {"samples": samples, "loss": float(values.mean()), "divisor": float(samples)},
         values.nbytes,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -347,3 +348,41 @@ def test_a_question_that_the_database_does_not_understand_is_no_outage(store: Op
     for query in ("SELECT * FROM nothing", "SELECT 1 +"):
         with pytest.raises(DBAPIError), store.face._database.read() as connection:
             connection.exec_driver_sql(query)
+
+
+def test_a_batch_is_folded_by_the_thread_that_wrote_it_and_a_large_one_apart(
+    store: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.run()
+    store.add(run_id, batch(0))  # from here on there is a tally that batches follow
+    threads = []
+    add = tally_module.Tally.add
+
+    def seen(self: tally_module.Tally, partial: Any) -> None:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        add(self, partial)
+
+    monkeypatch.setattr(tally_module.Tally, "add", seen)
+    store.add(run_id, batch(1), batch(2))
+    assert set(threads) == {"evaluations-writer"}
+    threads.clear()
+    (made,) = added(store.add(run_id, replace(batch(3), nbytes=writer.FOLD_BYTES + 1)))
+    assert threads == ["evaluations-folder"]
+    assert made.total["batches"] == 4
+    assert store.tally(run_id).encode() == folded(range(4)).encode()
+
+
+def test_no_run_waits_for_a_tally_of_another_that_is_being_read(store: Opened) -> None:
+    one, other = store.run(), store.run()
+    store.add(one, batch(0))
+    store.add(other, batch(0))
+
+    async def amid() -> Added:
+        with store.face._tallies._of(one).lock:
+            waits = asyncio.ensure_future(store.face.add(one, None, batch(1)))
+            await asyncio.wait_for(store.face.add(other, None, batch(1)), 60)
+            assert not waits.done()
+        return await waits
+
+    assert store(amid()).total["batches"] == 2
+    assert store.tally(one).encode() == folded(range(2)).encode()

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from service.evaluations.refusals import NoSuchRun
+from service.evaluations.retention import Retention
 from service.evaluations.store import reaping, tables
 from tests.evaluations.store.opened import Opened, batch
 
@@ -129,3 +130,21 @@ def test_a_sweep_that_failed_is_not_the_last(store: Opened, monkeypatch: pytest.
     store(wake(fail))
     store(wake(sweep))
     store(asyncio.wait_for(swept.wait(), 30))
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_sweep_that_is_woken_at_the_end_holds_nothing_up(store: Opened, turns: int) -> None:
+    async def woken_and_closed() -> None:
+        async def nothing() -> None:
+            pass
+
+        retention = Retention(store.face._database, store.face._writer, store.face._tallies, 0)
+        retention.sweep = nothing  # type: ignore[method-assign] # it waits for others, not for a number of turns
+        for _ in range(3):
+            await asyncio.sleep(0)
+        retention.wake()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(retention.close(), 10)
+
+    store(woken_and_closed())

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from schemas.evaluation.spec import RunSpec
+from service.evaluations.partial import partial_of
 from service.evaluations.refusals import NoSuchRun
 from service.evaluations.samples import Samples, keys_of
 from service.evaluations.series import packed, series
 from service.evaluations.store import batches, tables
+from tests.evaluations.batches import scored_of
 from tests.evaluations.store.opened import SPEC, Opened, batch, losses_of
 
 N = 100
@@ -136,8 +138,8 @@ def test_a_series_of_no_batches_is_empty(store: Opened) -> None:
 
 def test_sums_that_are_not_finite_are_told_as_such() -> None:
     def point(losses: list[float], spec: RunSpec = SPEC) -> float:
-        samples = Samples(np.array(losses), np.ones(len(losses)), keys_of("b", len(losses), None))
-        (made,) = series([(len(losses), packed(samples))], 1, 1, spec)
+        moments = partial_of(spec, scored_of(np.array(losses))).moments()
+        (made,) = series([(len(losses), packed(moments, void=False))], 1, 1, spec)
         return float(made["loss"])
 
     assert point([1.0, math.inf]) == math.inf
