@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ Url = Annotated[
         show_envvar=False,
     ),
 ]
+
+UNHEARD = logging.NullHandler()
 
 
 @app.command(epilog="Example: `GRADWIRE_DATABASE_URL=postgresql://gradwire@db/gradwire gradwire database upgrade`")
@@ -62,6 +65,8 @@ def _opened(url: str) -> Iterator[Database]:
     from service.evaluations.refusals import StoreUnavailable, StoreUnusable
     from service.evaluations.store.database import Database
 
+    # The command tells what is wrong itself; Python would print records that no handler takes beside it.
+    logging.getLogger("gradwire.evaluations").addHandler(UNHEARD)
     try:
         database = Database(url)
         try:

@@ -84,11 +84,14 @@ class Service:
                 if response.status_code not in PASSING:
                     raise refused
                 reason = str(refused)
-            wait = max(_asked(response), random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**tries)))  # noqa: S311 - no secret
+            asked, some = _asked(response), random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**tries))  # noqa: S311 - no secret
             tries += 1
-            if time.monotonic() + wait - began > self._patience:
-                raise Failed(f"{reason} ({tries} tries in {time.monotonic() - began:.0f} s)") from None
-            await asyncio.sleep(wait)
+            gone = time.monotonic() - began
+            left = self._patience - gone
+            if left <= 0 or asked > left:
+                raise Failed(f"{reason} ({tries} {'try' if tries == 1 else 'tries'} in {gone:.0f} s)") from None
+            # The last try comes when patience ends, however long the wait drawn was.
+            await asyncio.sleep(max(asked, min(some, left)))
 
 
 def _asked(response: httpx.Response | None) -> float:

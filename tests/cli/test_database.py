@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_a_database_that_cannot_be_reached_ends_the_command(command: tuple[str, 
     assert done.exit_code == 2
     assert "the database of evaluations: " in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("database", "current"), ("serve", "--port", "0")])
+def test_what_is_wrong_with_a_database_is_told_once(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # without pytest's, as where the command really runs
+    done = run(*command, url=f"postgresql://someone@/evaluations?host={tmp_path}")
+    assert done.stderr.count("the database of evaluations: ") == 1
+    assert done.stderr.startswith("gradwire: the database of evaluations: ")
 
 
 def test_a_server_does_not_start_on_a_database_of_a_newer_one(tmp_path: Path) -> None:

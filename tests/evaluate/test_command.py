@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -240,7 +241,25 @@ def test_a_busy_server_is_asked_again_no_sooner_than_it_says(
 def test_patience_ends(file: Path, run: Run, standin: StandIn) -> None:
     standin.next_answers = [(503, {"retry-after": "60"}, {"detail": "the service is stopping"})]
     told = run(file, "--loss", "cross_entropy", exits=3).stderr
-    assert "503: the service is stopping (1 tries" in told
+    assert "503: the service is stopping (1 try in 0 s)" in told
+
+
+def test_the_last_try_comes_when_patience_ends(
+    file: Path, run: Run, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("service.evaluate.service.asyncio.sleep", sleep)
+    monkeypatch.setattr("service.evaluate.service.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("service.evaluate.service.random.uniform", lambda _, most: most)
+    standin.next_answers = [(503, {}, {})] * 9
+    told = run(file, "--loss", "cross_entropy", exits=3).stderr
+    assert "(7 tries in 10 s)" in told  # at 0, 0.25, 0.75, 1.75, 3.75, 7.75 and, in place of 15.75, 10 s
+    assert len(standin.next_answers) == 2
 
 
 def test_a_run_that_is_not_there_fails(file: Path, run: Run) -> None:

@@ -16,6 +16,7 @@ from service.evaluations.report.numbers import (
     changes,
     column,
     count,
+    counted,
     figure,
     finite,
     interval,
@@ -65,10 +66,10 @@ def headline(held: Mapping[str, Any]) -> Headline:
         written, why = figure(held["difference"]), "The losses' difference is no finite number."
         return Headline(label, written, "", why)
     if few(held, int(held["pairs"])):
-        why = f"{count(held['pairs'])} pairs are too few to tell a difference from chance."
+        why = f"{counted(held['pairs'], 'pair is', 'pairs are')} too few to tell a difference from chance."
         return Headline(label, change(by), "too few pairs for an interval", why)
     if found is None:
-        return Headline(label, change(by), "", f"Over {count(held['pairs'])} pairs there is no interval.")
+        return Headline(label, change(by), "", f"Over {counted(held['pairs'], 'pair', 'pairs')} there is no interval.")
     at = level(found.level)
     if found.low > 0 or found.high < 0:
         side = "higher" if found.low > 0 else "lower"
@@ -96,20 +97,25 @@ def cards(held: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def warnings(held: Mapping[str, Any]) -> list[str]:
     """What a reader must know before trusting a figure."""
-    samples, made = held["samples"], []
-    only = samples["first_only"] + samples["second_only"]
-    if only:
-        made.append(f"{count(only)} samples are in one of the runs only, and left out.")
-    repeated = samples["first_repeated"] + samples["second_repeated"]
-    if repeated:
-        made.append(f"{count(repeated)} samples have an id that a run has more than once; they are left out.")
-    if samples["not_finite"]:
-        made.append(f"{count(samples['not_finite'])} pairs have a loss that is no finite number; they are left out.")
-    if samples["other_class"]:
-        made.append(f"{count(samples['other_class'])} pairs are of another class in the new run: targets have changed.")
-    if samples["other_share"]:
-        made.append(f"{count(samples['other_share'])} pairs weigh differently in the new run.")
-    return made
+    samples = held["samples"]
+    told = (
+        (samples["first_only"] + samples["second_only"],
+         "sample is in one of the runs only, and left out.",
+         "samples are in one of the runs only, and left out."),
+        (samples["first_repeated"] + samples["second_repeated"],
+         "sample has an id that a run has more than once; it is left out.",
+         "samples have an id that a run has more than once; they are left out."),
+        (samples["not_finite"],
+         "pair has a loss that is no finite number; it is left out.",
+         "pairs have a loss that is no finite number; they are left out."),
+        (samples["other_class"],
+         "pair is of another class in the new run: its target has changed.",
+         "pairs are of another class in the new run: targets have changed."),
+        (samples["other_share"],
+         "pair weighs differently in the new run.",
+         "pairs weigh differently in the new run."),
+    )  # fmt: skip
+    return [counted(number, one, many) for number, one, many in told if number]
 
 
 def figures_section(held: Mapping[str, Any]) -> Section:

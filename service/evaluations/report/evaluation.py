@@ -10,7 +10,18 @@ from service.evaluations.report import meanings
 from service.evaluations.report.best import best, few
 from service.evaluations.report.breakdown import classes_section, groups_section
 from service.evaluations.report.metrics import calibration_section, confusion_section, metrics_section
-from service.evaluations.report.numbers import NONE, column, count, figure, finite, interval, moment, plottable, within
+from service.evaluations.report.numbers import (
+    NONE,
+    column,
+    count,
+    counted,
+    figure,
+    finite,
+    interval,
+    moment,
+    plottable,
+    within,
+)
 from service.evaluations.report.numbers import level as level_of
 from service.evaluations.report.outline import Column, Fact, Headline, Page, Plot, Section, Table
 from service.evaluations.report.plots.limits import axis_of
@@ -69,7 +80,7 @@ def headline(results: Mapping[str, Any]) -> Headline:
     if finite(loss) is None:
         return Headline("loss", figure(loss), "", "The loss is no finite number: at least one sample's is none.")
     samples = int(results["samples"])
-    told = f"The {results['reduction']} loss of {_samples(samples)} is"
+    told = f"The {results['reduction']} loss of {counted(samples, 'sample', 'samples')} is"
     if few(results, samples):
         sentence = f"{told} {figure(loss)}. So few tell little of others: there is no interval worth believing."
         return Headline("loss", figure(loss), "too few samples for an interval", sentence)
@@ -81,10 +92,6 @@ def headline(results: Mapping[str, Any]) -> Headline:
     return Headline(
         "loss", written, f"{level} {found.kind} interval: {ends}", f"{sentence} {ends.replace(' to ', ' and ')}."
     )
-
-
-def _samples(number: int) -> str:
-    return f"{count(number)} sample{'' if number == 1 else 's'}"
 
 
 def cards(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -232,8 +239,9 @@ def hardest_section(results: Mapping[str, Any]) -> Section | None:
         if grouped:
             row.append(_shown(each.get("group")))
         rows.append(row)
+    samples = counted(results["samples"], "sample", "samples")
     about = (
-        f"The {count(len(shown))} of {_samples(results['samples'])} that the model gets most wrong, the worst first: "
+        f"The {count(len(shown))} of {samples} that the model gets most wrong, the worst first: "
         "mislabelled samples, damaged inputs and what the training data lack are often among them."
     )
     return Section("hardest", "Hardest samples", about, tables=[Table("", columns, rows).without_blanks()])

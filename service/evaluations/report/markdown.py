@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from service.evaluations.report.numbers import counted
 from service.evaluations.report.outline import Column, Page, Section, Table
 
 LONGEST = 120  # characters of a caller's text: a comment holds 65,536 in all
@@ -51,7 +52,7 @@ def _section(section: Section) -> Iterable[str]:
 
 def _rest(table: Table) -> Iterable[str]:
     if len(table.rows) > table.brief:
-        yield f"… and {len(table.rows) - table.brief} more rows in the full report."
+        yield f"… and {counted(len(table.rows) - table.brief, 'more row', 'more rows')} in the full report."
         yield ""
 
 

@@ -36,6 +36,11 @@ def count(value: Any) -> str:
     return NONE if value is None else f"{int(value):,}"
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A count and what it counts, which differs for one."""
+    return f"{count(number)} {one if number == 1 else many}"
+
+
 def figure(value: Any, digits: int = 4) -> str:
     """A number in `digits` significant digits; a dash where there is none."""
     made = number(value)

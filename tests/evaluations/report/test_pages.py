@@ -237,6 +237,18 @@ def test_a_comparison_has_a_page_with_what_changed() -> None:
     assert any(text.startswith("10 samples are in one of the runs only") for text in read.text["span"])
 
 
+def test_notes_of_a_comparison_speak_of_one_as_of_one() -> None:
+    report = drawn.comparison()
+    members = ("first_only", "first_repeated", "not_finite", "other_class", "other_share")
+    report["comparison"]["samples"].update(dict.fromkeys(members, 1), second_only=0, second_repeated=0)
+    told = [text.split(" of ")[0] for text in Reader(page_of(report)).text["span"] if text.startswith("1 ")]
+    starts = ("1 sample is in", "1 sample has an id", "1 pair has a loss", "1 pair is", "1 pair weighs differently in")
+    assert len(told) == len(starts)
+    assert all(text.startswith(start) for text, start in zip(told, starts, strict=True))
+    report["comparison"].update(pairs=1)
+    assert "1 pair is too few to tell a difference from chance." in Reader(page_of(report)).text["p"]
+
+
 def test_a_page_of_few_samples_claims_no_interval(whole: dict[str, Any]) -> None:
     report = copy.deepcopy(whole)
     report["results"].update(samples=2)
