@@ -81,9 +81,15 @@ class Runs:
         return await Evaluations.open(self._settings)
 
     async def start(self) -> None:
-        """Open the database where one is configured. Raises `StoreUnusable` and `StoreUnavailable`."""
+        """Open the database where one is configured. Raises `StoreUnusable`.
+
+        One that cannot be reached yet keeps nobody from computing losses: it is opened when it is asked for.
+        """
         if "database_url" in self._settings.model_fields_set and self._settings.database_url.get_secret_value():
-            self._opened = await self.open_now()
+            try:
+                self._opened = await self.open_now()
+            except StoreUnavailable as error:
+                log.warning("evaluations wait for their database, which cannot be reached: %s", error)
 
     async def close(self) -> None:
         """Write what is acknowledged to be written, and close the database."""

@@ -1,5 +1,8 @@
+"""What runs refuse, and what they say while their database is away."""
+
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,8 @@ from typing import Any
 import pytest
 
 from service.evaluations.refusals import StoreBusy, StoreUnavailable, StoreUnusable
+from service.evaluations.store import migrate
+from service.evaluations.store.database import Database
 from tests.asgi import InProcess, problem_of
 from tests.evaluations.http.conftest import PATH, Evaluations
 
@@ -116,6 +121,31 @@ def test_a_database_that_is_named_and_cannot_be_opened_ends_the_start(tmp_path: 
         Evaluations(f"sqlite:///{tmp_path}/file/evaluations.db"),
     ):
         pass
+
+
+def test_one_that_cannot_be_reached_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = [True]
+    reach = migrate.upgrade
+
+    def reached(database: Database) -> Any:
+        if away:
+            raise StoreUnavailable("connection refused")
+        return reach(database)
+
+    monkeypatch.setattr(migrate, "upgrade", reached)
+    told = logging.getLogger("gradwire.evaluations")
+    told.addHandler(caplog.handler)  # the application takes the root's away
+    with caplog.at_level(logging.WARNING, told.name), Evaluations(f"sqlite:///{tmp_path}/evaluations.db") as served:
+        assert "wait for their database" in caplog.text
+        assert served.request("POST", "/v1/loss", json={"loss": "mse_loss", "input": 1.0, "target": 0.0}).is_success
+        answer = served.request("GET", PATH)
+        assert "cannot be reached" in problem_of(answer, 503)["detail"]
+        assert answer.headers["retry-after"]
+        away.clear()
+        assert served.added(served.made(), **BATCH)["total"]["samples"] == 2
+    told.removeHandler(caplog.handler)
 
 
 def test_one_that_nobody_named_is_missed_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
