@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from schemas.evaluation.report import EvaluationComparison, EvaluationReport
 from schemas.evaluation.run import EvaluationAnswer, EvaluationBatches, EvaluationPage
-from schemas.problem import Fault, InvalidRequest
+from schemas.problem import Fault, InvalidRequest, pointer
 from service.evaluations.refusals import EvaluationRefused
 from service.http.body import aside
 from service.http.evaluations.events import SEALED, events
@@ -32,7 +32,16 @@ OFF: Final[Responses] = {404: {"description": "Evaluations are off.", **PROBLEM}
 INVALID: Final[Responses] = {422: {"description": "A faulty query: `errors` lists every fault.", **PROBLEM}}
 EVENTS: Final = {"text/event-stream": {"schema": {"type": "string"}}}
 
-router = APIRouter(tags=[TAG])
+
+def _known_parameters(request: Request) -> None:
+    """Refuse a query with a misspelt filter, which would be answered with what it should have left out."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise InvalidRequest([Fault(pointer("query", name), "there is no such parameter") for name in unknown])
+
+
+router = APIRouter(tags=[TAG], dependencies=[Depends(_known_parameters)], responses=INVALID)
 
 
 def _runs(request: Request) -> Runs:
@@ -63,9 +72,7 @@ def _no_number(text: Any) -> Any:
 Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 
 
-@router.get(
-    PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage, responses={**OFF, **INVALID}
-)
+@router.get(PATH, operation_id="list_evaluations", summary="Runs", response_model=EvaluationPage, responses=OFF)
 async def list_evaluations(
     request: Request,
     state: Annotated[Literal["open", "sealed"] | None, Query(description="Only such.")] = None,
@@ -141,7 +148,7 @@ async def delete_evaluation(run_id: RunId, request: Request) -> Response:
     operation_id="list_evaluation_batches",
     summary="A run's batches",
     response_model=EvaluationBatches,
-    responses={**NO_RUN, **INVALID},
+    responses=NO_RUN,
 )
 async def list_batches(
     run_id: RunId,
@@ -173,7 +180,7 @@ def _told_batches(page: Any) -> list[dict[str, Any]]:
     operation_id="get_evaluation_report",
     summary="A run's report",
     response_model=EvaluationReport,
-    responses={200: {"content": FORMATS}, **NO_RUN, **INVALID},
+    responses={200: {"content": FORMATS}, **NO_RUN},
 )
 async def get_report(
     run_id: RunId,
@@ -200,7 +207,6 @@ async def get_report(
         200: {"content": FORMATS},
         **NO_RUN,
         409: {"description": "The runs cannot be compared: `detail` tells why.", **PROBLEM},
-        **INVALID,
     },
 )
 async def get_comparison(

@@ -203,6 +203,13 @@ def test_a_faulty_query_is_told(evaluations: Evaluations, query: str) -> None:
     assert any(pointer.startswith(f"/query/{name}") for pointer in pointers(problem)), problem
 
 
+def test_a_misspelt_parameter_is_told(evaluations: Evaluations) -> None:
+    run = evaluations.made()
+    for path in (f"{PATH}?limt=2&state=open", *(f"{PATH}/{run}{one}?limt=2" for one in ("", "/batches", "/report"))):
+        told = pointers(problem_of(evaluations.request("GET", path), 422))
+        assert told == {"/query/limt": "there is no such parameter"}, path
+
+
 def test_a_run_is_renamed_and_tagged(evaluations: Evaluations) -> None:
     run = evaluations.made(name="old", tags={"a": "1"})
     changed = evaluations.request("PATCH", f"{PATH}/{run}", json={"name": "new", "tags": {"b": "2"}}).json()
