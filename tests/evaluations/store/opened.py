@@ -64,6 +64,12 @@ class Opened:
         return self(self.face.tally(run_id, None))[1]
 
 
+def added(outcomes: list[Added | BaseException]) -> list[Added]:
+    """The same, when none was refused."""
+    assert [one for one in outcomes if not isinstance(one, Added)] == []
+    return [one for one in outcomes if isinstance(one, Added)]
+
+
 def losses_of(number: int, samples: int = 4) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The losses of a batch."""
     return np.random.default_rng(number).lognormal(0, 3, samples)
