@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+QUOTAS: Final = "GRADWIRE_SHARED_QUOTAS"
+"""The variable by which worker processes are told the file of their quotas; set by `gradwire serve` alone."""
 ID_BYTES: Final = 16
 WIDTH: Final = 4
 """Eight bytes each: two of the id, then when the requests' and when the elements' bucket is full."""

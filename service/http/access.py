@@ -24,6 +24,7 @@ from starlette.types import Scope
 from service.access import Account, Caller, Denied, Exhausted, FaultyKeys, Gate, Keyring, Ledger, Quota, Standing
 from service.access import Scope as Permission
 from service.access.account import ELEMENTS, REQUESTS
+from service.access.ledger import QUOTAS
 from service.http.body import aside
 from service.http.problems import HTTPProblem
 from service.http.rate_limit import Policy, in_words, standing
@@ -40,8 +41,6 @@ READING_POSTS: Final = frozenset({"/v2/repository/index"})
 CHECK_SECONDS: Final = 2.0
 """How often the file of keys is looked at: one call of the system."""
 
-QUOTAS: Final = "GRADWIRE_SHARED_QUOTAS"
-"""The variable by which worker processes are told the file of their quotas; set by `gradwire serve` alone."""
 
 CHALLENGE: Final = 'Bearer realm="gradwire"'
 WHY: Final = {

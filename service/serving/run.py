@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gc
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from service.access.ledger import shared_file
-from service.http.access import QUOTAS
-from service.http.app import create_app
+from service.access.ledger import QUOTAS, shared_file
 from service.serving import heap
+from service.serving.ends import NOT_STARTED
 from service.serving.listening import listen, url, warn_if_open
-from service.serving.server import NOT_STARTED, Server
 from service.serving.tls import BadTLS, tls_context
 from service.serving.workers import Workers
 from service.settings import Settings
 from service.telemetry import configure
+
+if TYPE_CHECKING:
+    from service.serving.server import Server
 
 METRICS_DIR: Final = "GRADWIRE_METRICS_DIR"
 
@@ -37,7 +39,7 @@ def run(settings: Settings) -> int:
     except BadTLS as error:
         raise CannotServe(str(error)) from None
     alone = settings.workers == 1
-    server = Server(create_app(settings), settings, context) if alone else None
+    server = _server(settings, context) if alone else None
     try:
         listening = listen(settings)
     except OSError as error:
@@ -53,6 +55,14 @@ def run(settings: Settings) -> int:
                 return Workers(settings, listening).run()
         server.run(sockets=[listening])
         return 0 if server.started else NOT_STARTED
+
+
+def _server(settings: Settings, context: ssl.SSLContext | None) -> Server:
+    """The server of this process. torch is imported here: the parent of workers does without its 2 s and 200 MB."""
+    from service.http.app import create_app  # noqa: PLC0415
+    from service.serving.server import Server  # noqa: PLC0415
+
+    return Server(create_app(settings), settings, context)
 
 
 def _has_keys(settings: Settings) -> bool:

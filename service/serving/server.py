@@ -27,6 +27,7 @@ import uvicorn
 from service.http.app import Gradwire
 from service.http.edge.protocol import Protocol
 from service.serving.early import ENDING
+from service.serving.ends import STOP_SECONDS
 from service.serving.heap import Trim
 from service.serving.tls import Renewal
 from service.settings import Settings
@@ -36,10 +37,6 @@ log = logging.getLogger("gradwire.serving")
 
 LAST_SECONDS: Final = 1.0
 """How long what was refused at the drain's end, and TLS's farewells, may take to be sent."""
-NOT_STARTED: Final = 3
-"""The exit code where the engine or the workers do not start."""
-STOP_SECONDS: Final = 5.0
-"""How long after its drain a process may take to stop."""
 
 
 class Server(uvicorn.Server):

@@ -30,7 +30,8 @@ def main() -> None:
 
     # After the handlers: these take seconds.
     from service.http.app import create_app
-    from service.serving.server import NOT_STARTED, Server
+    from service.serving.ends import NOT_STARTED
+    from service.serving.server import Server
     from service.serving.tls import tls_context
     from service.settings import Settings
 

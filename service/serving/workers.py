@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from service.serving.early import ENDING
-from service.serving.server import NOT_STARTED, STOP_SECONDS
+from service.serving.ends import NOT_STARTED, STOP_SECONDS
 from service.settings import Settings
 
 log = logging.getLogger("gradwire.serving")

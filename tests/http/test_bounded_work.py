@@ -107,7 +107,7 @@ def test_a_call_with_much_to_parse_is_read_beside_the_event_loop(
 
     monkeypatch.setattr(Computing, "read_aside", counting)
     pairs = [{"loss": "mse_loss", "input": [1.0] * 700, "target": [0.0] * 700}]
-    for requests in (pairs, [sums(0, 4, 100)]):
+    for requests in (pairs, [sums(0, 2, 100)]):
         assert call(client, requests).status_code == 200
     assert aside == []
     long = call(client, [sums(0, 16, 300)])

@@ -234,7 +234,6 @@ async def get_comparison(
     response_model=None,
     responses={
         200: {"description": "The events.", "content": EVENTS},
-        204: {"description": "The caller has seen the end, as its `Last-Event-ID` tells."},
         **NO_RUN,
     },
 )
