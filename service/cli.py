@@ -211,6 +211,8 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 def _check_device(name: str) -> None:
+    if name in ("auto", "cpu"):
+        return  # they are always there; to look for others, torch is imported
     from service.compute import open_device
 
     try:
@@ -220,11 +222,10 @@ def _check_device(name: str) -> None:
 
 
 def _check_keys(settings: Settings) -> None:
-    from service.access import FaultyKeys
-    from service.http.access import keyring_of
+    from service.access import FaultyKeys, Keyring
 
     try:
-        keyring = keyring_of(settings)
+        keyring = Keyring.of(settings.api_keys_file, settings.api_keys)
         if keyring is not None:
             keyring.load()
     except FaultyKeys as error:
@@ -232,12 +233,18 @@ def _check_keys(settings: Settings) -> None:
 
 
 def _check_database(settings: Settings) -> None:
-    """Reach the database before serving, where one is named: who names none may never use evaluations."""
+    """Open the database before serving, where one is named: who names none may never use evaluations."""
     url = settings.database_url.get_secret_value()
     if "database_url" in settings.model_fields_set and url:
         from service.database_commands import upgraded
+        from service.evaluations.refusals import StoreUnavailable, StoreUnusable
 
-        upgraded(url)
+        try:
+            upgraded(url)
+        except StoreUnavailable:
+            pass  # the server says so in its log, and opens it when it is asked for
+        except StoreUnusable as error:
+            _fail(f"the database of evaluations: {error}")
 
 
 def _fail(message: str) -> NoReturn:

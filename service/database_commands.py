@@ -31,7 +31,8 @@ UNHEARD = logging.NullHandler()
 @app.command(epilog="Example: `GRADWIRE_DATABASE_URL=postgresql://gradwire@db/gradwire gradwire database upgrade`")
 def upgrade(url: Url = "sqlite:") -> None:
     """Bring the tables to those of this version. A server does so itself when it opens its database."""
-    before, now, shown = upgraded(url)
+    with _told():
+        before, now, shown = upgraded(url)
     print(f"{shown}: at {now}" + ("" if before == now else f", was {'empty' if before is None else f'at {before}'}"))
 
 
@@ -41,7 +42,7 @@ def current(url: Url = "sqlite:") -> None:
     from service.evaluations.store import migrate
     from service.evaluations.store.tables import REVISIONS
 
-    with _opened(url) as database:
+    with _told(), _opened(url) as database:
         found = migrate.current(database)
         print(f"{database.shown}: {'empty' if found is None else f'at {found}'}, this version is at {REVISIONS[-1]}")
     if found != REVISIONS[-1]:
@@ -51,7 +52,7 @@ def current(url: Url = "sqlite:") -> None:
 def upgraded(url: str) -> tuple[str | None, str, str]:
     """Bring a database's tables to those of this version: where they were, where they are, and the URL to show.
 
-    One that cannot be is told on standard error, and ends the command with 2.
+    Raises `StoreUnavailable`, `StoreUnusable`.
     """
     from service.evaluations.store import migrate
     from service.evaluations.store.tables import REVISIONS
@@ -62,17 +63,24 @@ def upgraded(url: str) -> tuple[str | None, str, str]:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Database]:
-    from service.evaluations.refusals import StoreUnavailable, StoreUnusable
     from service.evaluations.store.database import Database
 
     # The command tells what is wrong itself; Python would print records that no handler takes beside it.
     logging.getLogger("gradwire.evaluations").addHandler(UNHEARD)
+    database = Database(url)
     try:
-        database = Database(url)
-        try:
-            yield database
-        finally:
-            database.close()
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be is told on standard error, and ends the command with 2."""
+    from service.evaluations.refusals import StoreUnavailable, StoreUnusable
+
+    try:
+        yield
     except (StoreUnavailable, StoreUnusable) as error:
         print(f"gradwire: the database of evaluations: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

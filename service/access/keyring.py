@@ -48,6 +48,13 @@ class Keyring:
         self._text = text
         self._stamp: Stamp | None = None
 
+    @classmethod
+    def of(cls, file: str, text: str) -> Self | None:
+        """The keys of that file, or of that text; `None` where neither is set. Raises `FaultyKeys` where both are."""
+        if file and text:
+            raise FaultyKeys("GRADWIRE_API_KEYS_FILE and GRADWIRE_API_KEYS are both set; keys come from one of them")
+        return cls(file=Path(file)) if file else cls(text=text) if text else None
+
     @property
     def source(self) -> str:
         """Where the keys come from, for messages."""

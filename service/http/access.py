@@ -157,23 +157,12 @@ class Access:
 
 def open_access(settings: Settings) -> Access | None:
     """The access that the settings ask for; `None`: all may call. Raises `FaultyKeys`."""
-    keyring = keyring_of(settings)
+    keyring = Keyring.of(settings.api_keys_file, settings.api_keys)
     if keyring is None:
         return None
     quotas = os.environ.get(QUOTAS)
     ledger = Ledger.private() if quotas is None else Ledger.shared(Path(quotas))
     return Access(keyring, ledger, public_docs=settings.public_docs)
-
-
-def keyring_of(settings: Settings) -> Keyring | None:
-    """Where the keys are; `None` where there are none. Raises `FaultyKeys`."""
-    if settings.api_keys_file and settings.api_keys:
-        raise FaultyKeys("GRADWIRE_API_KEYS_FILE and GRADWIRE_API_KEYS are both set; keys come from one of them")
-    if settings.api_keys_file:
-        return Keyring(file=Path(settings.api_keys_file))
-    if settings.api_keys:
-        return Keyring(text=settings.api_keys)
-    return None
 
 
 def permission(method: str, path: str) -> Permission:

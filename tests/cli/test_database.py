@@ -30,12 +30,20 @@ def test_a_database_is_brought_to_the_tables_of_this_version_and_told(tmp_path: 
     assert (current.exit_code, current.stdout) == (0, f"{url}: at {HEAD}, this version is at {HEAD}\n")
 
 
-@pytest.mark.parametrize("command", [("database", "upgrade"), ("database", "current"), ("serve", "--port", "0")])
-def test_a_database_that_cannot_be_reached_ends_the_command(command: tuple[str, ...], tmp_path: Path) -> None:
-    done = run(*command, url=f"postgresql://someone:secret@/evaluations?host={tmp_path}")
+@pytest.mark.parametrize("command", ["upgrade", "current"])
+def test_a_database_that_cannot_be_reached_ends_the_command(command: str, tmp_path: Path) -> None:
+    done = run("database", command, url=f"postgresql://someone:secret@/evaluations?host={tmp_path}")
     assert done.exit_code == 2
     assert "the database of evaluations: " in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_a_server_starts_without_a_database_that_cannot_be_reached_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.serving.run.run", lambda settings: 0)
+    done = run("serve", "--port", "0", url=f"postgresql://someone:secret@/evaluations?host={tmp_path}")
+    assert (done.exit_code, done.output) == (0, "")
 
 
 @pytest.mark.parametrize("command", [("database", "current"), ("serve", "--port", "0")])
@@ -43,7 +51,9 @@ def test_what_is_wrong_with_a_database_is_told_once(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])  # without pytest's, as where the command really runs
-    done = run(*command, url=f"postgresql://someone@/evaluations?host={tmp_path}")
+    (tmp_path / "file").write_text("in the way")
+    done = run(*command, url=f"sqlite:///{tmp_path}/file/a.db")
+    assert done.exit_code == 2
     assert done.stderr.count("the database of evaluations: ") == 1
     assert done.stderr.startswith("gradwire: the database of evaluations: ")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_two_workers_serve_and_stop_by_sigterm() -> None:
         answers = {httpx.post(f"{running.url}/v1/loss", json=REQUEST, timeout=60).text for _ in range(10)}
         running.logged("engine started", times=2)
         if sys.platform == "linux":  # the parent computes nothing
-            assert "libtorch" not in Path(f"/proc/{running.process.pid}/maps").read_text()
+            maps = Path(f"/proc/{running.process.pid}/maps").read_text()
+            assert not re.search("libtorch", maps)
     assert len(answers) == 1
     assert json.loads(answers.pop())["loss"] == 4.0
     started = [line for line in running.lines if '"engine started"' in line]

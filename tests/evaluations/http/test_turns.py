@@ -93,14 +93,14 @@ def test_reports_that_are_being_made_leave_the_threads_of_losses_free(
     assert names == {"evaluation-reports"}
 
 
-@pytest.mark.parametrize("path", ["report", "comparison"])
+@pytest.mark.parametrize("path", ["report", "comparison?with={}"])
 def test_reports_need_none_of_the_threads_that_all_share(evaluations: Evaluations, path: str) -> None:
     """A caller who leaves gives up its turn, and what its thread has begun goes on: many could take all threads."""
     runs = [evaluations.made() for _ in range(2)]
     for run in runs:
         evaluations.send(run, batch_id="a", **BATCH)
     go = threading.Event()
-    asked = f"{PATH}/{runs[0]}/{path}?with={runs[1]}"
+    asked = f"{PATH}/{runs[0]}/{path.format(runs[1])}"
 
     async def scene() -> httpx.Response:
         loop = asyncio.get_running_loop()
