@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from benchmarks.evaluation.data import batch
 from benchmarks.http.safetensors import write
-from benchmarks.http.servers import ROOT
 
+ROOT = Path(__file__).parents[2]
 WAIT = 0.1
 
 

@@ -14,7 +14,10 @@ from service.compute.backward_pass import backward_pass
 from tests.asgi import InProcess
 
 
-def test_it_is_torchs_vector_jacobian_product() -> None:
+@pytest.mark.parametrize("there", [True, False], ids=("its engine", "a torch without it"))
+def test_it_is_torchs_vector_jacobian_product(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not there:
+        monkeypatch.setattr("service.compute.backward_pass.engine", None)
     x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     w = torch.tensor([[0.5, 1.0, 2.0], [4.0, 0.0, -1.0]], requires_grad=True)
     unused = torch.ones(2, 2, requires_grad=True)
