@@ -116,6 +116,7 @@ class Workers:
             self._ended(worker)
         elif worker.started and not started:
             self._failed_starts = 0
+            log.info("a worker serves", extra={"worker": worker.process.pid})
 
     def _ended(self, worker: Worker) -> None:
         """One is no more: another takes its place, unless all end."""

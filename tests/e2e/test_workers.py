@@ -42,7 +42,7 @@ def compute(running: RunningServer) -> float:
 
 def test_a_worker_that_dies_is_replaced_and_a_hangup_ends_none() -> None:
     with serving("--workers", "2", GRADWIRE_METRICS_DIR="") as running:
-        running.logged("Application startup complete", times=2)
+        running.logged("a worker serves", times=2)
         first = workers_of(running)
         assert len(first) == 2
         metrics = {variables(pid)["GRADWIRE_METRICS_DIR"] for pid in first}
@@ -55,7 +55,7 @@ def test_a_worker_that_dies_is_replaced_and_a_hangup_ends_none() -> None:
         os.kill(killed, signal.SIGKILL)
         assert compute(running) == 4.0
         running.logged("another takes its place")
-        running.logged("Application startup complete", times=3)
+        running.logged("a worker serves", times=3)
         second = workers_of(running)
         assert len(second) == 2
         assert other in second
@@ -68,7 +68,7 @@ def test_a_worker_that_dies_is_replaced_and_a_hangup_ends_none() -> None:
 
 def test_workers_end_when_their_parent_has_died() -> None:
     with serving("--workers", "2", ends_with=-signal.SIGKILL) as running:
-        running.logged("Application startup complete", times=2)
+        running.logged("a worker serves", times=2)
         running.process.kill()
         running.process.wait()
         # `serving` reads the log to its end, which comes when the last process that holds it has ended.
