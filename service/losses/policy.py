@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from schemas.losses.policy import CISPO, GRPO, GSPO, ImportanceSampling, PPOClip
+from schemas.losses.policy import CISPO, ImportanceSampling, PPOClip
+from schemas.losses.policy_of_sequences import GRPO, GSPO
 from service.losses.formula import Tensors, Terms, register
 
 
