@@ -116,7 +116,7 @@ def evaluate(
             thresholds.insert(0, parsed(f"loss>{fail_above}"))
         reports = reports_of(report or [])
         one_of(server, database)
-        level = level_of(0.95 if confidence is None else confidence)
+        level = None if confidence is None else level_of(confidence)
         named = classes_of(classes)
         columns = pairs_of(tensor, "--tensor")
         columns |= {key: value for key, value in (("input", input_), ("target", target)) if value is not None}
@@ -124,8 +124,8 @@ def evaluate(
             spec = spec_of(
                 loss=loss,
                 name=name,
-                reduction=reduction or "mean",
-                dtype=dtype or "float64",
+                reduction=reduction,
+                dtype=dtype,
                 options=options_of(option, weights, named),
                 metrics=metrics_of(metric, thresholds),
                 classes=list(named) if named is not None else None,

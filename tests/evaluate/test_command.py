@@ -39,16 +39,24 @@ def test_the_run_is_made_as_asked(file: Path, run: Run, standin: StandIn) -> Non
     assert standin.specs[standin.run()] == {
         "loss": "cross_entropy",
         "name": "n",
-        "reduction": "mean",
-        "dtype": "float64",
         "options": {"label_smoothing": 0.1, "weight": [1.0, 2.0, 3.0]},
         "metrics": [{"name": "top_k_accuracy", "k": 2}, {"name": "f1"}, {"name": "accuracy"}],
         "classes": ["ant", "bee", "cat"],
         "tags": {"model": "v7"},
-        "confidence": 0.95,
         "expected_samples": 40,
     }
     assert standin.sealed == {standin.run()}
+
+
+def test_what_a_run_is_by_default_its_server_knows(file: Path, run: Run, standin: StandIn) -> None:
+    run(file, "--loss", "cross_entropy")
+    assert standin.specs[standin.run()] == {"loss": "cross_entropy", "expected_samples": 40}
+
+
+def test_what_is_not_by_default_is_told(file: Path, run: Run, standin: StandIn) -> None:
+    run(file, "--loss", "cross_entropy", "--reduction", "sum", "--dtype", "float32", "--confidence", "0.9")
+    told = {"reduction": "sum", "dtype": "float32", "confidence": 0.9}
+    assert standin.specs[standin.run()] == {"loss": "cross_entropy", "expected_samples": 40} | told
 
 
 def test_figures_are_printed_and_reports_written(file: Path, run: Run, standin: StandIn) -> None:
