@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_the_loop_goes_on_while_a_big_body_is_worked_on(monkeypatch: pytest.Monk
 LONG = "+".join(["x * 0.5"] * 200)
 
 
+def read_on_loop(
+    monkeypatch: pytest.MonkeyPatch, reader: ModuleType, path: str, *sent: dict[str, Any]
+) -> list[tuple[int, bool]]:
+    """Of each request in turn its status, and whether `reader.decode` was called on the event loop, once."""
+    threads: list[int] = []
+    real = reader.decode
+
+    def noted(*args: Any, **options: Any) -> Any:
+        threads.append(threading.get_ident())
+        return real(*args, **options)
+
+    monkeypatch.setattr(reader, "decode", noted)
+
+    async def asked(client: InProcess) -> list[tuple[int, bool]]:
+        statuses = [(await client.http.post(path, json=one)).status_code for one in sent]
+        return list(zip(statuses, [one == threading.get_ident() for one in threads], strict=True))
+
+    with InProcess(Settings(device="cpu", access_log=False, log_level="error")) as client:
+        return client.run(asked(client))
+
+
 @pytest.mark.parametrize(
     ("path", "members", "on_loop"),
     [
@@ -75,46 +97,15 @@ LONG = "+".join(["x * 0.5"] * 200)
 def test_long_formulas_are_read_beside_the_loop(
     monkeypatch: pytest.MonkeyPatch, path: str, members: dict[str, Any], on_loop: bool
 ) -> None:
-    seen = []
-    real = wire.decode
-
-    def noted(*args: Any, **options: Any) -> Any:
-        seen.append(threading.get_ident())
-        return real(*args, **options)
-
-    monkeypatch.setattr(wire, "decode", noted)
     if "target" not in members:
         members = {**members, "tensors": {"x": [1.0, 2.0]}}
-
-    async def asked(client: InProcess) -> tuple[int, int]:
-        return threading.get_ident(), (await client.http.post(path, json=members)).status_code
-
-    with InProcess(Settings(device="cpu", access_log=False, log_level="error")) as client:
-        loop, status = client.run(asked(client))
-    assert status == 200
-    assert [one == loop for one in seen] == [on_loop]
+    assert read_on_loop(monkeypatch, wire, path, members) == [(200, on_loop)]
 
 
 def test_long_formulas_of_inference_requests_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    real = oip.decode
-
-    def noted(*args: Any, **options: Any) -> Any:
-        seen.append(threading.get_ident())
-        return real(*args, **options)
-
-    monkeypatch.setattr(oip, "decode", noted)
     x = {"name": "tensors.x", "shape": [2], "datatype": "FP32", "data": [1.0, 2.0]}
-    path = "/v2/models/expression/infer"
-
-    async def asked(client: InProcess) -> tuple[int, list[int]]:
-        sent = [{"inputs": [x], "parameters": {"expression": text}} for text in ("x * 3.0", LONG + "* 3")]
-        return threading.get_ident(), [(await client.http.post(path, json=one)).status_code for one in sent]
-
-    with InProcess(Settings(device="cpu", access_log=False, log_level="error")) as client:
-        loop, statuses = client.run(asked(client))
-    assert [one == loop for one in seen] == [True, False]
-    assert statuses == [200, 200]
+    sent = [{"inputs": [x], "parameters": {"expression": text}} for text in ("x * 3.0", LONG + "* 3")]
+    assert read_on_loop(monkeypatch, oip, "/v2/models/expression/infer", *sent) == [(200, True), (200, False)]
 
 
 @pytest.mark.parametrize(
