@@ -24,10 +24,9 @@ from schemas.request import LossRequest
 from schemas.result import LossAnswer
 from service.access_log import AccessLog
 from service.engine import BatchingEngine, DirectEngine, Engine
-from service.http import docs_page, oip
+from service.http import batch, docs_page, oip
 from service.http.access import Access, open_access
 from service.http.admission import Admission
-from service.http.batch import batch_route, serve_batch
 from service.http.compute import Computing
 from service.http.compute_route import ComputeRoute
 from service.http.cors import CORS
@@ -43,7 +42,7 @@ from service.http.metrics.metrics import Metrics, Telling
 from service.http.metrics.parts import told_by_edge, told_by_engine
 from service.http.metrics.traffic import Traffic
 from service.http.monitoring import metrics_router
-from service.http.oip_infer import infer_routes, infer_templates
+from service.http.oip_infer import infer_routes, infer_templates, infers
 from service.http.openapi import DESCRIPTION, PROBLEMS, TAGS, describe
 from service.http.operations import operation_route
 from service.http.problems import stopping
@@ -160,9 +159,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     tracing = app.state.tracing = open_tracing(settings)
     app.front = Front(app.dispatch, app.state.access_log, traffic, tracing, access, cors)
     add_route(app, computing, "/v1/loss", None)
-    batch = batch_route()
-    app.router.routes.append(batch)
-    app.compute_routes[batch.path] = partial(serve_batch, computing)
+    app.router.routes.append(ComputeRoute(batch.PATH, batch.documented))
+    app.compute_routes[batch.PATH] = partial(batch.serve_batch, computing)
     for cls in LOSSES.values():
         add_route(app, computing, f"/v1/losses/{cls.name}", cls)
     for alias, name in ALIASES.items():
@@ -170,7 +168,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     for operation in OPERATIONS.values():
         app.router.routes.append(operation_route(operation))
         app.compute_routes[operation.path] = partial(computing.serve, operation)
-    app.compute_routes |= infer_routes(computing)
+    app.compute_routes |= infers(computing)
     runs = app.state.runs = Runs(settings)
     app.add_batches = partial(serve_batches, computing, runs)
     app.router.routes.extend(writing_routes(computing, runs, app.add_batches))
@@ -184,6 +182,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     ):
         app.include_router(served)
         paths |= {path: path for path in (getattr(route, "path", "{") for route in served.routes) if "{" not in path}
+    app.router.routes.extend(infer_routes())
     describe(app)
     return app
 
@@ -191,7 +190,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 def templates() -> dict[str, str]:
     """The templates of the routes that are found by their paths alone."""
     operations = [operation.path for operation in OPERATIONS.values()]
-    made = {path: path for path in ("/v1/loss", batch_route().path, *operations)}
+    made = {path: path for path in ("/v1/loss", batch.PATH, *operations)}
     for name in (*LOSSES, *ALIASES):
         made[f"/v1/losses/{name}"] = "/v1/losses/{name}"
         made |= dict(infer_templates(name))

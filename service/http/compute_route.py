@@ -26,6 +26,7 @@ class ComputeRoute(Route):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse what has another method."""
+        scope["route"] = self  # as FastAPI's own do: metrics tell of it
         raise HTTPException(405, headers={"allow": self._allow})
 
 

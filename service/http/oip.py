@@ -27,7 +27,7 @@ from service.http.body import combined
 from service.http.compute import Computing
 from service.http.edge.connection import Buffer
 from service.http.metrics.metrics import Metrics
-from service.http.oip_infer import NO_MODEL, ModelName, check_type, documented, model
+from service.http.oip_infer import NO_MODEL, ModelName, check_type, model
 from service.http.openapi import PROBLEMS
 from service.http.problems import HTTPProblem
 from service.http.reference import PROBLEM, readyz
@@ -200,6 +200,3 @@ def _check_index(body: Buffer) -> None:
 async def _counted(request: Request, *losses: str) -> Statistics:
     metrics: Metrics = request.app.state.metrics
     return statistics((await metrics.whole()).over_all, *losses)
-
-
-router.routes.extend(documented())

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import Path
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.losses import ALIASES, LOSSES, resolve
@@ -17,6 +16,7 @@ from schemas.request import LossRequest
 from service.http.access import charge
 from service.http.body import combined
 from service.http.compute import Computing, hold, send_parts, timed
+from service.http.compute_route import ComputeRoute
 from service.http.content_encoding import Coding, choose
 from service.http.deadline import HEADER
 from service.http.formulas import is_long
@@ -103,7 +103,7 @@ class Infer:
         await send_parts(scope, send, parts, fields)
 
 
-def infer_routes(computing: Computing) -> dict[str, ASGIApp]:
+def infers(computing: Computing) -> dict[str, ASGIApp]:
     """What serves inference requests, by path: every loss under its names, with and without its version."""
     served = {name: Infer(computing, cls) for name, cls in LOSSES.items()}
     named = {**served, **{alias: served[name] for alias, name in ALIASES.items()}}
@@ -155,13 +155,14 @@ def json_size(value: bytes | None) -> int | None:
     return int(value)
 
 
-class InferRoute(APIRoute):
-    """Documents inference requests. `Infer` serves them before they come here: what does is for no model."""
+class InferRoute(ComputeRoute):
+    """Inference requests that `Infer` has not served: they are for no model, or have another method."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse it."""
+        """Refuse them."""
+        scope["route"] = self
         model(**scope["path_params"])
-        raise HTTPException(405, headers={"allow": "POST"})
+        await super().handle(scope, receive, send)
 
 
 def model(name: str, version: str | None = None) -> type[LossRequest]:
@@ -174,17 +175,17 @@ def model(name: str, version: str | None = None) -> type[LossRequest]:
     return cls
 
 
-def documented() -> list[InferRoute]:
-    """The routes that FastAPI documents, and that refuse what is for no model."""
-    return [_route(INFER, told=True), _route(INFER_VERSION, told=False)]
+def infer_routes() -> list[InferRoute]:
+    """The routes of inference requests."""
+    return [InferRoute(INFER, _documented), InferRoute(INFER_VERSION)]
 
 
-def _route(path: str, *, told: bool) -> InferRoute:
+def _documented() -> APIRoute:
     async def operation(name: ModelName, request: InferenceRequest) -> Any:
         """Only a signature."""
 
-    return InferRoute(
-        path,
+    return APIRoute(
+        INFER,
         operation,
         methods=["POST"],
         response_model=InferenceResponse,
@@ -203,7 +204,6 @@ def _route(path: str, *, told: bool) -> InferRoute:
         tags=["open inference protocol"],
         response_description="The outputs that were asked for.",
         responses={**PROBLEMS, **NO_MODEL},
-        include_in_schema=told,
         # Binary bodies are told of in words: with two forms of a body, openapi-python-client makes code that fails.
         openapi_extra={"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}},
     )
