@@ -34,12 +34,12 @@ def scored(
         counts = np.array([checked.count], np.int64)
         ignored = np.array([checked.ignored], np.int64)
         kept = np.full(1, checked.count > 0)
-        seen = Seen()
+        classes, compared = None, Compared()
     else:
         kept = contributes.reshape(-1)
         counts = kept.reshape(samples, per_sample).sum(1, dtype=np.int64)
         ignored = per_sample - counts
-        seen = _seen(request, spec, kept)
+        classes, compared = _classes(request, spec, kept), _compared(request, spec, kept)
     return Scored(
         batch_id=batch_id,
         values=_by_sample(values, samples),
@@ -49,11 +49,11 @@ def scored(
         element_values=values[kept],
         element_shares=shares[kept],
         element_samples=owners[kept],
-        element_classes=seen.classes,
-        predictions=seen.predictions,
-        targets=seen.targets,
-        task=seen.task,
-        form=seen.form,
+        element_classes=classes,
+        predictions=compared.predictions,
+        targets=compared.targets,
+        task=compared.task,
+        form=compared.form,
         sample_ids=given.sample_ids,
         groups=given.groups,
     )
@@ -96,40 +96,62 @@ def _by_sample(elements: Floats, samples: int) -> Floats:
     return np.asarray(elements.reshape(samples, -1).sum(1))
 
 
-class Seen(NamedTuple):
-    """What metrics are made of: see `Scored`."""
+class Compared(NamedTuple):
+    """What metrics compare: see `Scored`."""
 
     task: Task | None = None
     form: Form | None = None
     predictions: Floats | None = None
     targets: NDArray[Any] | None = None
-    classes: NDArray[np.int64] | None = None
 
 
-def _seen(request: LossRequest, spec: RunSpec, kept: NDArray[np.bool_]) -> Seen:
-    """Predictions, targets and classes of the elements that contribute."""
-    tensors, form, task = request.checked.tensors, request.predicts, task_of(spec)
+def _classes(request: LossRequest, spec: RunSpec, kept: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """The class of each element that contributes; `None` where there is none."""
     own = classed(request)
     if own is not None:
-        classes = own.targets.reshape(-1)[kept]
-        if form is None or own.scores is None:
-            return Seen(classes=classes)
-        scores = own.scores.reshape(-1, own.scores.shape[-1])[kept].astype(np.float64)
-        return Seen(task, form, scores, classes, classes)
-    if form is None or task in (None, "multiclass"):
-        return Seen()
-    scores = tensors["input"].astype(np.float64)
-    labels = np.broadcast_to(tensors["target"], scores.shape).astype(np.float64)
-    if task == "regression":
-        if request.__dict__.get("log_input"):
-            scores = np.exp(scores)
-        return Seen(task, form, scores.reshape(-1)[kept], labels.reshape(-1)[kept])
-    if request.tensor_fields["target"].domain == "usually_sign":
-        labels = (labels > 0).astype(np.float64)
+        return own.targets.reshape(-1)[kept]
+    task = task_of(spec)
+    if request.predicts is None or task not in ("binary", "multilabel"):
+        return None
     if task == "binary":
-        flat = labels.reshape(-1)[kept]
-        return Seen(task, form, scores.reshape(-1)[kept], flat, (flat > 0.5).astype(np.int64))
-    columns = scores.shape[-1]
-    by_label = request.checked.layout.unreduced == scores.shape  # else one loss for all labels of a sample
-    labelled = np.broadcast_to(np.arange(columns), scores.shape).reshape(-1)[kept] if by_label else None
-    return Seen(task, form, scores.reshape(-1, columns), labels.reshape(-1, columns), labelled)
+        return (_labels(request).reshape(-1)[kept] > 0.5).astype(np.int64)
+    shape = request.checked.tensors["input"].shape
+    if request.checked.layout.unreduced != shape:  # one loss for all labels of a sample
+        return None
+    return np.broadcast_to(np.arange(shape[-1]), shape).reshape(-1)[kept]
+
+
+def _compared(request: LossRequest, spec: RunSpec, kept: NDArray[np.bool_]) -> Compared:
+    """Predictions and targets of the elements that contribute, if the run has metrics: they may be large."""
+    form, task = request.predicts, task_of(spec)
+    if not spec.metrics or form is None:
+        return Compared()
+    own = classed(request)
+    if own is not None:
+        if own.scores is None:
+            return Compared()
+        scores = own.scores.reshape(-1, own.scores.shape[-1])
+        return Compared(task, form, _chosen(scores, kept).astype(np.float64, copy=False), own.targets.reshape(-1)[kept])
+    if task in (None, "multiclass"):
+        return Compared()
+    scores, labels = request.checked.tensors["input"].astype(np.float64, copy=False), _labels(request)
+    if task == "multilabel":
+        columns = scores.shape[-1]
+        return Compared(task, form, scores.reshape(-1, columns), labels.reshape(-1, columns))
+    if task == "regression" and request.__dict__.get("log_input"):
+        scores = np.exp(scores)
+    return Compared(task, form, _chosen(scores.reshape(-1), kept), labels.reshape(-1)[kept])
+
+
+def _labels(request: LossRequest) -> Floats:
+    """Targets that are no class indices, in the shape of the scores."""
+    tensors = request.checked.tensors
+    labels = np.broadcast_to(tensors["target"], tensors["input"].shape)
+    if request.tensor_fields["target"].domain == "usually_sign":
+        return (labels > 0).astype(np.float64)
+    return labels.astype(np.float64)
+
+
+def _chosen(rows: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    """Mostly all of them: then they are not copied."""
+    return rows if kept.all() else rows[kept]

@@ -7,11 +7,11 @@ named by position and member, such as `0.input`. Open Inference Protocol: one ba
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
+import xxhash
 
 from schemas.evaluation.batch import MAX_BATCHES, MEMBERS, Envelope, check_samples, envelope
 from schemas.evaluation.cut import Cut, check_classes, cut
@@ -236,14 +236,17 @@ def _listed(document: dict[str, Any]) -> list[Any] | None:
 
 
 def _digest(request: LossRequest, given: Envelope) -> bytes:
-    """What the batch holds, in 16 bytes."""
-    found = hashlib.blake2b(digest_size=16)
+    """What the batch holds, in 16 bytes: XXH3, thirty times as fast as a hash that withstands attacks.
+
+    Who makes two batches with one digest deceives nobody but the own run.
+    """
+    found = xxhash.xxh3_128()
     for name, array in request.checked.tensors.items():
         found.update(f"{name}:{array.dtype}:{array.shape};".encode())
         found.update(memory(array))
     found.update(orjson.dumps(given.sample_ids))
     if given.groups is not None:
-        found.update(given.groups.tobytes())
+        found.update(memory(given.groups))
     return found.digest()
 
 

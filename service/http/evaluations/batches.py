@@ -125,7 +125,7 @@ async def _decoded(
 ) -> Call:
     """The batches of a body, checked; the claim holds what they take. Raises `InvalidRequest`, `HTTPProblem`."""
     read = partial(_read, body, sending, run, computing.max_elements)
-    if _cost(body, run) < computing.offload:
+    if _is_quick(body, run, computing.offload):
         call = read()
     else:
         text = memoryview(body)[: sending.json_bytes] if sending.form is JSON else sending.form.text(body)
@@ -136,13 +136,13 @@ async def _decoded(
     return call
 
 
-def _cost(body: Buffer, run: Shared) -> int:
-    """What reading a body's batches takes, as bytes of a large request: an object in it may be a batch."""
+def _is_quick(body: Buffer, run: Shared, offload: int) -> bool:
+    """Whether reading a body's batches takes less than `offload` bytes of a large request: an object may be a batch."""
     size = len(body) * READING
-    if size >= MAX_BATCHES * BATCH:  # large whatever is in it
-        return size
+    if size >= offload:
+        return False
     batches = min(bytes(body).count(b"{"), MAX_BATCHES)
-    return size + batches * (BATCH + run.elements * 8 + run.text * READING_FORMULAS)
+    return size + batches * (BATCH + run.elements * 8 + run.text * READING_FORMULAS) < offload
 
 
 def _read(body: Buffer, sending: Sending, run: Shared, max_elements: int) -> Call:
