@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,8 +27,12 @@ SLOT: Final = 8
 """Adding to a slot's exact sums takes as long as counting so many elements, about."""
 AT_ONCE: Final = 32 << 20
 """Bytes of a group of batches, if it is not one alone."""
+BATCH_BYTES: Final = 12 << 10
+"""What a batch takes while what it adds is worked out, however small it is."""
 ELEMENT_BYTES: Final = 64
-"""What an element takes while what it adds is worked out: its numbers in float64, and for each metric as many."""
+"""What an element takes then: its numbers in float64, and for each metric as many."""
+CLASS_BYTES: Final = 192
+"""What it takes more where classes are named: all elements are laid end to end by their class."""
 SLOT_BYTES: Final = 1_024
 """A slot's exact sums."""
 HARD_BYTES: Final = 512
@@ -50,16 +55,22 @@ def _slots(batch: Batch, spec: RunSpec) -> int:
     return 1 + min(named, batch.request.checked.layout.elements)
 
 
+def _elements(batch: Batch, spec: RunSpec) -> int:
+    """The numbers that are looked at: the unreduced loss, and for each metric the predictions."""
+    layout = batch.request.checked.layout
+    return math.prod(layout.unreduced) + len(spec.metrics) * layout.elements
+
+
 def weight(batch: Batch, spec: RunSpec) -> int:
     """How long working out what a batch adds takes, in elements."""
-    elements = batch.request.checked.layout.elements * (1 + len(spec.metrics))
-    return elements + SLOT * _slots(batch, spec) + min(spec.hardest, batch.cut.samples)
+    return _elements(batch, spec) + SLOT * _slots(batch, spec) + min(spec.hardest, batch.cut.samples)
 
 
 def nbytes(batch: Batch, spec: RunSpec) -> int:
     """The memory that what a batch adds takes, about."""
-    elements = batch.request.checked.layout.elements * (1 + len(spec.metrics))
-    return ELEMENT_BYTES * elements + SLOT_BYTES * _slots(batch, spec) + HARD_BYTES * batch.cut.samples
+    named = CLASS_BYTES * math.prod(batch.request.checked.layout.unreduced) if spec.classes else 0
+    slots, samples = SLOT_BYTES * _slots(batch, spec), HARD_BYTES * batch.cut.samples
+    return BATCH_BYTES + ELEMENT_BYTES * _elements(batch, spec) + named + slots + samples
 
 
 def groups(call: Call, spec: RunSpec) -> Iterator[list[int]]:
