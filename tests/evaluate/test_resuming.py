@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,15 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.npz"
 
 
+@pytest.fixture
+def _heeded() -> Iterator[None]:
+    """SIGINT has its usual effect: tests that a shell runs in the background begin with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeded")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_command_that_was_broken_off_goes_on(
     sent: signal.Signals, code: int, file: Path, run: Run, standin: StandIn
@@ -36,7 +46,7 @@ def test_a_command_that_was_broken_off_goes_on(
         assert standin.holding.wait(60)
         process.send_signal(sent)
         _, told = process.communicate()
-    assert process.returncode == code
+    assert process.returncode == code, told
     if sent == signal.SIGINT:
         assert f"interrupted\ngradwire: what was sent is in run {standin.run()}; the same command goes on" in told
     before = set(standin.batches[standin.run()])
