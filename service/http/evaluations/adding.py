@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 ASIDE: Final = 4_096
 """Elements and slots of a call from which on what it adds is worked out beside the event loop."""
+BATCH: Final = 1_024
+"""Adding any batch takes as long as so many elements, however small it is: half a millisecond."""
+ID: Final = 2
+"""Hashing a sample's id takes as long as so many elements."""
 SLOT: Final = 8
 """Adding to a slot's exact sums takes as long as counting so many elements, about."""
 AT_ONCE: Final = 32 << 20
@@ -63,7 +67,8 @@ def _elements(batch: Batch, spec: RunSpec) -> int:
 
 def weight(batch: Batch, spec: RunSpec) -> int:
     """How long working out what a batch adds takes, in elements."""
-    return _elements(batch, spec) + SLOT * _slots(batch, spec) + min(spec.hardest, batch.cut.samples)
+    ids = ID * len(batch.given.sample_ids or ())
+    return BATCH + _elements(batch, spec) + ids + SLOT * _slots(batch, spec) + min(spec.hardest, batch.cut.samples)
 
 
 def nbytes(batch: Batch, spec: RunSpec) -> int:

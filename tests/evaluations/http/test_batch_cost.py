@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
 from schemas.tensor import read
+from service.evaluations import adding
 from tests import binary
 from tests.evaluations.http.conftest import MEMBERS, PATH, Evaluations
 
@@ -41,6 +43,38 @@ def test_many_faulty_batches_and_large_sums_leave_the_event_loop_free(evaluation
         slowest, threads = evaluations.run(watched(evaluations, run, body, media))
         assert threads, "nothing was done beside the event loop"
         assert slowest < 0.25
+
+
+@pytest.mark.parametrize(
+    ("members", "on_loop"),
+    [
+        (MEMBERS, True),
+        ({"batches": [MEMBERS] * 8}, False),
+        ({"input": [[0.5, 1.0, 2.0]] * 1500, "target": [1] * 1500}, True),
+        ({"input": [[0.5, 1.0, 2.0]] * 1500, "target": [1] * 1500, "sample_ids": list(range(1500))}, False),
+        ({"input": [[0.5, 1.0, 2.0]] * 4000, "target": [1] * 4000}, False),
+    ],
+    ids=("small", "many small ones", "some samples", "with ids", "many samples"),
+)
+def test_what_takes_long_to_add_is_worked_out_beside_the_event_loop(
+    evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch, members: dict[str, Any], on_loop: bool
+) -> None:
+    threads = set()
+    real = adding.new_batch
+
+    def noted(*args: Any) -> Any:
+        threads.add(threading.get_ident())
+        return real(*args)
+
+    monkeypatch.setattr(adding, "new_batch", noted)
+    run = evaluations.made()
+
+    async def sent() -> bool:
+        answer = await evaluations.http.post(f"{PATH}/{run}/batches", json=members)
+        assert answer.status_code == 200, answer.text[:300]
+        return threads == {threading.get_ident()}
+
+    assert evaluations.run(sent()) == on_loop
 
 
 async def watched(evaluations: Evaluations, run: str, body: bytes, media: str) -> tuple[float, bool]:
