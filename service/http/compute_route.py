@@ -25,9 +25,13 @@ class ComputeRoute(Route):
         self._allow = allow
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what has another method."""
+        """Refuse what `Gradwire.dispatch` has not served."""
         scope["route"] = self  # as FastAPI's own do: metrics tell of it
-        raise HTTPException(405, headers={"allow": self._allow})
+        raise self.refusal(scope)
+
+    def refusal(self, scope: Scope) -> Exception:
+        """What such a request is answered with: it has another method."""
+        return HTTPException(405, headers={"allow": self._allow})
 
 
 async def _unserved() -> None:

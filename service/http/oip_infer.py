@@ -158,11 +158,10 @@ def json_size(value: bytes | None) -> int | None:
 class InferRoute(ComputeRoute):
     """Inference requests that `Infer` has not served: they are for no model, or have another method."""
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse them."""
-        scope["route"] = self
+    def refusal(self, scope: Scope) -> Exception:
+        """That there is no such model, or the method. Raises `HTTPProblem` 404."""
         model(**scope["path_params"])
-        await super().handle(scope, receive, send)
+        return super().refusal(scope)
 
 
 def model(name: str, version: str | None = None) -> type[LossRequest]:
